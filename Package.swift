@@ -1,0 +1,109 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let mustache = Target.Dependency.product(name: "Mustache", package: "swift-mustache")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+/// A room of the house: a library target in `Sources/<name>`.
+func room(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+    .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+/// The tests of a room, in `Tests/<name>Tests`.
+func tests(of name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource]? = nil) -> Target {
+    .testTarget(
+        name: name + "Tests",
+        dependencies: [.target(name: name)] + dependencies,
+        resources: resources,
+        swiftSettings: strict
+    )
+}
+
+let package = Package(
+    name: "uni-med",
+    products: [
+        .executable(name: "unimed", targets: ["unimed"]),
+        .library(name: "Torch", targets: ["Torch", "TorchNN", "TorchCheckpoints"]),
+        .library(
+            name: "UniMed",
+            targets: [
+                "UniMedData", "UniMedTokenizers", "UniMedMetrics", "UniMedTasks", "UniMedImaging", "UniMedImporters",
+                "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReports",
+            ]
+        ),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    ],
+    targets: [
+        // The tensor layer: knows nothing of medicine or language.
+        .systemLibrary(name: "CLibTorch", pkgConfig: "unimed-libtorch"),
+        .target(name: "CTorch", dependencies: ["CLibTorch"]),
+        room("Torch", ["CTorch"]),
+        room("TorchNN", ["Torch"]),
+        .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
+        room("TorchCheckpoints", ["Torch", "TorchNN", "CZip"]),
+
+        // Data, text and pictures: no LibTorch.
+        .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        room("UniMedData", ["CLibCrypto"]),
+        .systemLibrary(name: "CSentencePieceLibrary", pkgConfig: "sentencepiece", providers: [.apt(["libsentencepiece-dev"])]),
+        .target(name: "CSentencePiece", dependencies: ["CSentencePieceLibrary"]),
+        room("UniMedTokenizers", ["CSentencePiece"]),
+        room("UniMedMetrics", ["UniMedData"]),
+        room("UniMedTasks", ["UniMedData", "UniMedMetrics"]),
+        .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+        .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"])]),
+        .systemLibrary(name: "CLibTIFF", pkgConfig: "libtiff-4", providers: [.apt(["libtiff-dev"])]),
+        .target(name: "CImageCodecs", dependencies: ["CLibPNG", "CLibJPEG", "CLibTIFF"]),
+        room("UniMedImaging", ["CImageCodecs"]),
+        room("UniMedImporters", ["UniMedData", "UniMedImaging"]),
+        room("UniMedReports", ["UniMedData", "UniMedMetrics", mustache], resources: [.process("Templates")]),
+
+        // The model, and what is done with it.
+        room("UniMedModel", ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedData"]),
+        room(
+            "UniMedTraining",
+            ["UniMedModel", "UniMedTasks", "UniMedData", "UniMedTokenizers", "Torch", "TorchNN", "TorchCheckpoints", yams]
+        ),
+        room("UniMedEvaluation", ["UniMedModel", "UniMedTasks", "UniMedData", "UniMedMetrics", "Torch", "TorchNN"]),
+        room("UniMedTesting", ["Torch", "TorchCheckpoints", "UniMedData", "UniMedModel"]),
+        .executableTarget(
+            name: "unimed",
+            dependencies: [
+                "Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedMetrics", "UniMedTasks",
+                "UniMedImaging", "UniMedImporters", "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReports",
+                argumentParser, logging,
+            ],
+            swiftSettings: strict
+        ),
+
+        tests(of: "Torch"),
+        tests(of: "TorchNN", ["Torch"]),
+        tests(of: "TorchCheckpoints", ["Torch", "TorchNN", "UniMedTesting"]),
+        tests(of: "UniMedData"),
+        tests(of: "UniMedTokenizers"),
+        tests(of: "UniMedMetrics", ["UniMedData"]),
+        tests(of: "UniMedTasks", ["UniMedData", "UniMedMetrics"]),
+        tests(of: "UniMedImaging"),
+        tests(of: "UniMedImporters", ["UniMedData", "UniMedImaging"]),
+        tests(of: "UniMedReports", ["UniMedData", "UniMedMetrics"]),
+        tests(of: "UniMedModel", ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedTesting"]),
+        tests(of: "UniMedTraining", ["Torch", "TorchNN", "TorchCheckpoints", "UniMedModel", "UniMedData", "UniMedTokenizers", "UniMedTasks", "UniMedTesting"]),
+        tests(of: "UniMedEvaluation", ["Torch", "UniMedModel", "UniMedData", "UniMedTasks", "UniMedTesting"]),
+        .testTarget(name: "EndToEndTests", dependencies: ["UniMedData"], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx20
+)

@@ -1,0 +1,2 @@
+#include "CImageCodecs.h"
+int CImageCodecs_being_built(void) { return 1; }

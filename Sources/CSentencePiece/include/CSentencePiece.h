@@ -1,0 +1,1 @@
+int CSentencePiece_being_built(void);

@@ -1,0 +1,1 @@
+int ct_being_built(void);
