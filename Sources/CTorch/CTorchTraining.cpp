@@ -1,0 +1,176 @@
+#include "Support.h"
+
+#include <ATen/ATen.h>
+#include <ATen/DeviceAccelerator.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/autograd.h>
+
+using namespace ctorch;
+
+struct CTGenerator {
+    at::Generator value;
+};
+
+namespace {
+
+at::Generator generator(CTGeneratorRef handle) {
+    return handle == nullptr ? at::globalContext().defaultGenerator(at::Device(at::kCPU)) : handle->value;
+}
+
+std::optional<at::Generator> optionalGenerator(CTGeneratorRef handle) {
+    return handle == nullptr ? std::nullopt : std::optional<at::Generator>(handle->value);
+}
+
+}  // namespace
+
+extern "C" {
+
+bool ct_set_gradient_recording(bool enabled) {
+    const bool before = c10::GradMode::is_enabled();
+    c10::GradMode::set_enabled(enabled);
+    return before;
+}
+
+bool ct_gradient_recording(void) { return c10::GradMode::is_enabled(); }
+
+int32_t ct_requires_grad_(CTTensorRef a, bool required) {
+    return guarded([&] { tensor(a).requires_grad_(required); });
+}
+
+int32_t ct_backward(CTTensorRef a, CTTensorRef gradient, bool retain_graph) {
+    return guarded([&] {
+        const at::Tensor initial = gradient == nullptr ? at::Tensor() : tensor(gradient);
+        torch::autograd::backward({tensor(a)}, gradient == nullptr ? torch::autograd::variable_list{} : torch::autograd::variable_list{initial}, retain_graph);
+    });
+}
+
+int32_t ct_gradient(CTTensorRef a, CTTensorOut out) {
+    return guarded([&] {
+        const at::Tensor &gradient = tensor(a).grad();
+        if (gradient.defined()) {
+            give(out, gradient);
+        } else {
+            *out = nullptr;
+        }
+    });
+}
+
+int32_t ct_set_gradient(CTTensorRef a, CTTensorRef gradient) {
+    return guarded([&] { tensor(a).mutable_grad() = gradient == nullptr ? at::Tensor() : tensor(gradient); });
+}
+
+int32_t ct_gradients(const CTTensorRef *outputs, int32_t output_count, const CTTensorRef *inputs, int32_t input_count, bool retain_graph, CTTensorOut out) {
+    return guarded([&] {
+        auto gradients = torch::autograd::grad(list(outputs, output_count), list(inputs, input_count), {}, retain_graph, false, true);
+        for (int32_t i = 0; i < input_count; ++i) {
+            out[i] = nullptr;
+            if (gradients[i].defined()) give(out + i, gradients[i]);
+        }
+    });
+}
+
+int32_t ct_fused_adamw(const CTTensorRef *parameters, const CTTensorRef *gradients, const CTTensorRef *first_moments,
+                       const CTTensorRef *second_moments, const CTTensorRef *steps, int32_t count, double rate, double beta1,
+                       double beta2, double decay, double epsilon) {
+    return guarded([&] {
+        if (count == 0) return;
+        const at::NoGradGuard guard;
+        auto counters = list(steps, count);
+        at::_foreach_add_(counters, 1);
+        at::_fused_adamw_(list(parameters, count), list(gradients, count), list(first_moments, count), list(second_moments, count),
+                          {}, counters, rate, beta1, beta2, decay, epsilon, false, false);
+    });
+}
+
+int32_t ct_total_norm(const CTTensorRef *tensors, int32_t count, CTTensorOut out) {
+    return guarded([&] {
+        const at::NoGradGuard guard;
+        const auto norms = at::_foreach_norm(list(tensors, count), 2, at::kFloat);
+        give(out, at::linalg_vector_norm(at::stack(norms)));
+    });
+}
+
+int32_t ct_scale_all_(const CTTensorRef *tensors, int32_t count, CTTensorRef factor) {
+    return guarded([&] {
+        const at::NoGradGuard guard;
+        at::_foreach_mul_(list(tensors, count), tensor(factor));
+    });
+}
+
+int32_t ct_generator_create(uint64_t seed, int32_t device, int32_t index, CTGeneratorRef *out) {
+    return guarded([&] {
+        const auto kind = static_cast<c10::DeviceType>(device);
+        const auto place = kind == at::kCPU ? at::Device(at::kCPU) : at::Device(kind, static_cast<c10::DeviceIndex>(index));
+        auto created = std::make_unique<CTGenerator>(CTGenerator{at::globalContext().defaultGenerator(place).clone()});
+        created->value.set_current_seed(seed);
+        *out = created.release();
+    });
+}
+
+void ct_generator_release(CTGeneratorRef generator) { delete generator; }
+
+int32_t ct_generator_seed(CTGeneratorRef handle, uint64_t seed) {
+    return guarded([&] { generator(handle).set_current_seed(seed); });
+}
+
+int32_t ct_generator_state(CTGeneratorRef handle, CTTensorOut out) {
+    return guarded([&] { give(out, generator(handle).get_state()); });
+}
+
+int32_t ct_generator_set_state(CTGeneratorRef handle, CTTensorRef state) {
+    return guarded([&] { generator(handle).set_state(tensor(state)); });
+}
+
+int32_t ct_manual_seed(uint64_t seed) {
+    return guarded([&] { at::manual_seed(seed); });
+}
+
+int32_t ct_normal_(CTTensorRef a, double mean, double deviation, CTGeneratorRef handle) {
+    return guarded([&] { tensor(a).normal_(mean, deviation, optionalGenerator(handle)); });
+}
+
+int32_t ct_uniform_(CTTensorRef a, double low, double high, CTGeneratorRef handle) {
+    return guarded([&] { tensor(a).uniform_(low, high, optionalGenerator(handle)); });
+}
+
+int32_t ct_multinomial(CTTensorRef probabilities, intptr_t count, CTGeneratorRef handle, CTTensorOut out) {
+    return guarded([&] { give(out, at::multinomial(tensor(probabilities), count, true, optionalGenerator(handle))); });
+}
+
+bool ct_cuda_available(void) { return at::globalContext().hasCUDA(); }
+
+int32_t ct_cuda_count(void) { return at::globalContext().hasCUDA() ? static_cast<int32_t>(at::detail::getCUDAHooks().deviceCount()) : 0; }
+
+int32_t ct_synchronize(int32_t device, int32_t index) {
+    return guarded([&] {
+        if (static_cast<c10::DeviceType>(device) != at::kCPU) at::accelerator::synchronizeDevice(static_cast<c10::DeviceIndex>(index));
+    });
+}
+
+int32_t ct_device_memory(int32_t device, int32_t index, int64_t *current, int64_t *peak, int64_t *reserved) {
+    return guarded([&] {
+        TORCH_CHECK(static_cast<c10::DeviceType>(device) != at::kCPU, "memory figures are kept for accelerators only");
+        const auto statistics = at::accelerator::getDeviceStats(static_cast<c10::DeviceIndex>(index));
+        const auto &bytes = statistics.allocated_bytes[0];
+        *current = bytes.current;
+        *peak = bytes.peak;
+        *reserved = statistics.reserved_bytes[0].current;
+    });
+}
+
+int32_t ct_empty_cache(void) {
+    return guarded([&] {
+        if (at::globalContext().hasCUDA()) at::accelerator::emptyCache();
+    });
+}
+
+int32_t ct_thread_count(void) { return at::get_num_threads(); }
+
+int32_t ct_set_thread_count(int32_t count) {
+    return guarded([&] {
+        TORCH_CHECK(count > 0, "the thread count must be positive, got ", count);
+        at::set_num_threads(count);
+    });
+}
+
+}  // extern "C"

@@ -1,0 +1,109 @@
+private import CTorch
+
+extension Tensor {
+    /// The same elements in another shape; one size may be `-1`. A view where the layout allows it.
+    public func reshape(_ shape: [Int]) throws(TorchError) -> Tensor {
+        try Tensor.make("reshape", self) { ct_reshape(handle, shape, Int32(shape.count), $0) }
+    }
+
+    /// The same elements in another shape; one size may be `-1`.
+    public func reshape(_ shape: Int...) throws(TorchError) -> Tensor { try reshape(shape) }
+
+    /// A view with dimensions of size 1 repeated; `-1` keeps a size.
+    public func expand(_ shape: [Int]) throws(TorchError) -> Tensor {
+        try Tensor.make("expand", self) { ct_expand(handle, shape, Int32(shape.count), $0) }
+    }
+
+    /// A view with the dimensions in another order.
+    public func permute(_ order: Int...) throws(TorchError) -> Tensor {
+        try Tensor.make("permute", self) { ct_permute(handle, order, Int32(order.count), $0) }
+    }
+
+    /// A view with two dimensions exchanged.
+    public func transpose(_ first: Int, _ second: Int) throws(TorchError) -> Tensor {
+        try Tensor.make("transpose", self) { ct_transpose(handle, first, second, $0) }
+    }
+
+    /// A view with a new dimension of size 1.
+    public func unsqueeze(_ dimension: Int) throws(TorchError) -> Tensor {
+        try Tensor.make("unsqueeze", self) { ct_unsqueeze(handle, dimension, $0) }
+    }
+
+    /// A view without a dimension of size 1.
+    public func squeeze(_ dimension: Int) throws(TorchError) -> Tensor {
+        try Tensor.make("squeeze", self) { ct_squeeze(handle, dimension, $0) }
+    }
+
+    /// The elements of one dimension in reverse order.
+    public func flip(_ dimension: Int) throws(TorchError) -> Tensor {
+        try Tensor.make("flip", self) { ct_flip(handle, dimension, $0) }
+    }
+
+    /// A view of `length` positions of one dimension.
+    public func narrow(_ dimension: Int, start: Int, length: Int) throws(TorchError) -> Tensor {
+        try Tensor.make("narrow", self) { ct_narrow(handle, dimension, start, length, $0) }
+    }
+
+    /// A view of one position of one dimension, which is dropped.
+    public func select(_ dimension: Int, _ index: Int) throws(TorchError) -> Tensor {
+        try Tensor.make("select", self) { ct_select(handle, dimension, index, $0) }
+    }
+
+    /// Tensors joined along an existing dimension.
+    public static func cat(_ tensors: [Tensor], dimension: Int = 0) throws(TorchError) -> Tensor {
+        var out: CTTensorRef?
+        let status = withHandles(tensors) { ct_cat($0, Int32(tensors.count), dimension, &out) }
+        guard status == CT_OK, let out else { throw Runtime.failure("cat", status, operands: tensors) }
+        return Tensor(owning: out)
+    }
+
+    /// Tensors of one shape joined along a new dimension.
+    public static func stack(_ tensors: [Tensor], dimension: Int = 0) throws(TorchError) -> Tensor {
+        var out: CTTensorRef?
+        let status = withHandles(tensors) { ct_stack($0, Int32(tensors.count), dimension, &out) }
+        guard status == CT_OK, let out else { throw Runtime.failure("stack", status, operands: tensors) }
+        return Tensor(owning: out)
+    }
+
+    /// The positions of one dimension that `index` (`[n]`, int64) names.
+    public func indexSelect(_ dimension: Int, _ index: Tensor) throws(TorchError) -> Tensor {
+        try Tensor.make("indexSelect", self, index) { ct_index_select(handle, dimension, index.handle, $0) }
+    }
+
+    /// The element that `index` (int64, same rank) names along one dimension, at every position.
+    public func gather(_ dimension: Int, _ index: Tensor) throws(TorchError) -> Tensor {
+        try Tensor.make("gather", self, index) { ct_gather(handle, dimension, index.handle, $0) }
+    }
+
+    /// Overwrites the positions of one dimension that `index` (`[n]`, int64) names with those of `source`.
+    @discardableResult
+    public func indexCopy(_ dimension: Int, _ index: Tensor, _ source: Tensor) throws(TorchError) -> Tensor {
+        try mutate("indexCopy", index, source) { ct_index_copy_(handle, dimension, index.handle, source.handle) }
+    }
+
+    /// The tensor with the positions of `source` added at those of one dimension that `index` (`[n]`, int64) names.
+    public func indexAdd(_ dimension: Int, _ index: Tensor, _ source: Tensor) throws(TorchError) -> Tensor {
+        try Tensor.make("indexAdd", self, index, source) {
+            ct_index_add(handle, dimension, index.handle, source.handle, $0)
+        }
+    }
+
+    /// Elements of `a` where the condition holds, of `b` elsewhere.
+    public static func choose(_ condition: Tensor, _ a: Tensor, _ b: Tensor) throws(TorchError) -> Tensor {
+        try make("choose", condition, a, b) { ct_where(condition.handle, a.handle, b.handle, $0) }
+    }
+
+    /// The tensor with one value wherever the mask (bool) holds.
+    public func maskedFill(_ mask: Tensor, _ value: Double) throws(TorchError) -> Tensor {
+        try Tensor.make("maskedFill", self, mask) { ct_masked_fill(handle, mask.handle, value, $0) }
+    }
+
+    /// The `k` largest values along one dimension, largest first, and their positions (int64).
+    public func topK(_ k: Int, dimension: Int = -1) throws(TorchError) -> (values: Tensor, indices: Tensor) {
+        var values: CTTensorRef?
+        var indices: CTTensorRef?
+        let status = ct_top_k(handle, k, dimension, &values, &indices)
+        guard status == CT_OK, let values, let indices else { throw Runtime.failure("topK", status, operands: [self]) }
+        return (Tensor(owning: values), Tensor(owning: indices))
+    }
+}
