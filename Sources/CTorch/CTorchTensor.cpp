@@ -12,7 +12,7 @@ static_assert(static_cast<int>(at::kShort) == CT_INT16 && static_cast<int>(at::k
 static_assert(static_cast<int>(at::kLong) == CT_INT64 && static_cast<int>(at::kHalf) == CT_FLOAT16);
 static_assert(static_cast<int>(at::kFloat) == CT_FLOAT32 && static_cast<int>(at::kDouble) == CT_FLOAT64);
 static_assert(static_cast<int>(at::kBool) == CT_BOOL && static_cast<int>(at::kBFloat16) == CT_BFLOAT16);
-static_assert(static_cast<int>(at::kCPU) == CT_CPU && static_cast<int>(at::kCUDA) == CT_CUDA);
+static_assert(static_cast<int>(at::kCPU) == CT_CPU && static_cast<int>(at::kCUDA) == CT_CUDA && static_cast<int>(at::kMeta) == CT_META);
 
 namespace {
 

@@ -1,15 +1,7 @@
 private import CTorch
 
 /// Runs a closure without recording gradients on this thread.
-public func withoutGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
-    let before = ct_set_gradient_recording(false)
-    defer { _ = ct_set_gradient_recording(before) }
-    return try body()
-}
-
-/// Runs a closure that throws ``TorchError`` without recording gradients on this thread.
-public func withoutGradients<Result, Failure: Error>(typed body: () throws(Failure) -> Result) throws(Failure) -> Result
-{
+public func withoutGradients<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
     let before = ct_set_gradient_recording(false)
     defer { _ = ct_set_gradient_recording(before) }
     return try body()

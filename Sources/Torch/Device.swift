@@ -4,12 +4,15 @@ private import CTorch
 public enum Device: Sendable, Hashable, CustomStringConvertible {
     case cpu
     case cuda(Int)
+    /// Shapes without memory: for describing a model of any size.
+    case meta
 
     /// Reads `cpu`, `cuda` or `cuda:1`; `nil` for anything else.
     public init?(_ text: String) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
         switch (parts.first, parts.count) {
         case ("cpu", 1): self = .cpu
+        case ("meta", 1): self = .meta
         case ("cuda", 1): self = .cuda(0)
         case ("cuda", 2):
             guard let index = Int(parts[1]), index >= 0 else { return nil }
@@ -23,6 +26,7 @@ public enum Device: Sendable, Hashable, CustomStringConvertible {
         switch self {
         case .cpu: "cpu"
         case .cuda(let index): "cuda:\(index)"
+        case .meta: "meta"
         }
     }
 
@@ -33,6 +37,7 @@ public enum Device: Sendable, Hashable, CustomStringConvertible {
         switch self {
         case .cpu: (Int32(CT_CPU), 0)
         case .cuda(let index): (Int32(CT_CUDA), Int32(index))
+        case .meta: (Int32(CT_META), 0)
         }
     }
 

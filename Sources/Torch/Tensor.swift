@@ -255,7 +255,11 @@ public final class Tensor {
 
     /// The device the tensor lives on.
     public var device: Device {
-        ct_tensor_device(handle) == Int32(CT_CPU) ? .cpu : .cuda(Int(ct_tensor_device_index(handle)))
+        switch Int(ct_tensor_device(handle)) {
+        case CT_CPU: .cpu
+        case CT_META: .meta
+        default: .cuda(Int(ct_tensor_device_index(handle)))
+        }
     }
 
     /// Whether the elements lie in row-major order without gaps.

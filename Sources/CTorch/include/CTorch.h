@@ -36,7 +36,7 @@ enum {
 };
 
 // Device kinds, numbered as LibTorch numbers them.
-enum { CT_CPU = 0, CT_CUDA = 1 };
+enum { CT_CPU = 0, CT_CUDA = 1, CT_META = 14 };
 
 /// The message of this thread's last failure; valid until the next failing call of the thread.
 const char *ct_last_error(void);

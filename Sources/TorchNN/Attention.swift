@@ -1,0 +1,189 @@
+public import Torch
+
+/// How the tokens of a batch lie in memory: sequence after sequence, without padding.
+///
+/// All layers but attention see one long row of tokens `[tokens, width]`. Attention looks at each sequence by itself:
+/// where the sequences differ in length, they are laid out as `[sequences, longest, …]` for the products and taken back
+/// afterwards.
+public final class SequenceLayout {
+    /// The length of each sequence.
+    public let lengths: [Int]
+    /// The number of tokens.
+    public let tokenCount: Int
+    /// The length of the longest sequence.
+    public let longest: Int
+    /// The position of each token in its sequence: `[tokens]` (int64).
+    public let positions: Tensor
+    /// Where the last token of each sequence is in the row of all tokens.
+    public let lastTokens: [Int]
+    /// For each place in `[sequences, longest]` the token that stands there; padding repeats token 0.
+    private let padding: Tensor?
+    /// For each token its place in `[sequences, longest]`.
+    private let places: Tensor?
+    private var causalBias: Tensor?
+
+    /// Makes the layout of sequences with these lengths.
+    ///
+    /// - Precondition: There is a sequence, and none is empty.
+    public init(lengths: [Int], device: Device = .cpu) throws(TorchError) {
+        precondition(!lengths.isEmpty && lengths.allSatisfy { $0 > 0 }, "a layout needs sequences with tokens")
+        self.lengths = lengths
+        let longest = lengths.max() ?? 0
+        self.longest = longest
+        tokenCount = lengths.reduce(0, +)
+        var positions: [Int] = []
+        positions.reserveCapacity(tokenCount)
+        var ends: [Int] = []
+        for length in lengths {
+            positions.append(contentsOf: 0..<length)
+            ends.append(positions.count - 1)
+        }
+        lastTokens = ends
+        self.positions = try Tensor(positions).to(device)
+        if lengths.allSatisfy({ $0 == longest }) {
+            padding = nil
+            places = nil
+        } else {
+            var padding = [Int](repeating: 0, count: lengths.count * longest)
+            var places: [Int] = []
+            places.reserveCapacity(tokenCount)
+            var token = 0
+            for (row, length) in lengths.enumerated() {
+                for column in 0..<length {
+                    padding[row * longest + column] = token
+                    places.append(row * longest + column)
+                    token += 1
+                }
+            }
+            self.padding = try Tensor(padding).to(device)
+            self.places = try Tensor(places).to(device)
+        }
+    }
+
+    /// Lays tokens `[tokens, …]` out as `[sequences, longest, …]`.
+    public func pad(_ x: Tensor) throws(TorchError) -> Tensor {
+        let rows = try padding.map { index throws(TorchError) in try x.indexSelect(0, index) } ?? x
+        return try rows.reshape([lengths.count, longest] + x.shape.dropFirst())
+    }
+
+    /// Takes tokens back from `[sequences, longest, …]` to `[tokens, …]`.
+    public func unpad(_ x: Tensor) throws(TorchError) -> Tensor {
+        let flat = try x.reshape([lengths.count * longest] + x.shape.dropFirst(2))
+        return try places.map { index throws(TorchError) in try flat.indexSelect(0, index) } ?? flat
+    }
+
+    /// What a causal model adds to its scores, 0 or minus infinity: `[longest, longest]`.
+    ///
+    /// Padding stands behind the tokens of its sequence, so the causal mask hides it as well.
+    func causalMask(dtype: DType, device: Device) throws(TorchError) -> Tensor {
+        if let causalBias, causalBias.dtype == dtype, causalBias.device == device { return causalBias }
+        let index = try Tensor.arange(0, Double(longest), device: device)
+        let future = try index.unsqueeze(0).compare(.greater, index.unsqueeze(1))
+        let bias = try Tensor.zeros([longest, longest], dtype: dtype, device: device).maskedFill(future, -.infinity)
+        causalBias = bias
+        return bias
+    }
+}
+
+/// Scaled-dot-product attention: the one place where the way of computing it is chosen.
+public enum Attention {
+    /// Up to this length plain products are used on the CPU, where the fused kernel's backward pass is slower.
+    static let longestPlainSequence = 640
+
+    /// Attention of every sequence of a layout to itself.
+    ///
+    /// - Parameters:
+    ///   - query: `[tokens, heads, headSize]`.
+    ///   - key: `[tokens, keyHeads, headSize]`, with `keyHeads` a divisor of `heads`.
+    ///   - value: `[tokens, keyHeads, headSize]`.
+    ///   - causal: Whether a token sees only itself and those before it.
+    /// - Returns: `[tokens, heads * headSize]`.
+    public static func withinSequences(
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        layout: SequenceLayout,
+        causal: Bool
+    ) throws(TorchError) -> Tensor {
+        let heads = query.size(1)
+        let headSize = query.size(2)
+        let scale = 1 / Double(headSize).squareRoot()
+        let q = try layout.pad(query).transpose(1, 2)  // [B, H, L, D]
+        let k = try layout.pad(key).transpose(1, 2)
+        let v = try layout.pad(value).transpose(1, 2)
+        let attended: Tensor
+        if query.device.isCPU && layout.longest <= longestPlainSequence {
+            attended = try plain(
+                q,
+                repeatHeads(k, to: heads),
+                repeatHeads(v, to: heads),
+                scale: scale,
+                bias: causal ? layout.causalMask(dtype: query.dtype, device: query.device) : nil
+            )
+        } else {
+            let padded = Set(layout.lengths).count > 1
+            // Without a causal mask, padding would be seen.
+            let mask = !causal && padded ? try keyMask(layout, device: query.device) : nil
+            attended = try q.attention(
+                key: k,
+                value: v,
+                mask: mask,
+                causal: causal,
+                scale: scale,
+                grouped: k.size(1) != heads
+            )
+        }
+        return try layout.unpad(attended.transpose(1, 2)).reshape(layout.tokenCount, heads * headSize)
+    }
+
+    /// Attention of one new token per sequence to the keys kept so far.
+    ///
+    /// - Parameters:
+    ///   - query: `[sequences, heads, 1, headSize]`.
+    ///   - key: `[sequences, keyHeads, length, headSize]`.
+    ///   - value: As `key`.
+    ///   - mask: `[sequences, 1, 1, length]` (bool): which keys belong to the sequence.
+    /// - Returns: `[sequences, heads * headSize]`.
+    public static func toCache(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) throws(TorchError) -> Tensor {
+        let (sequences, heads, headSize) = (query.size(0), query.size(1), query.size(3))
+        let attended = try query.attention(
+            key: key,
+            value: value,
+            mask: mask,
+            scale: 1 / Double(headSize).squareRoot(),
+            grouped: key.size(1) != heads
+        )
+        return try attended.transpose(1, 2).reshape(sequences, heads * headSize)
+    }
+
+    /// Softmax(q kᵀ · scale + bias) v by batched products: `[B, H, L, D]`.
+    private static func plain(_ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Double, bias: Tensor?) throws(TorchError)
+        -> Tensor
+    {
+        let (batch, heads, length, headSize) = (q.size(0), q.size(1), q.size(2), q.size(3))
+        let queries = try q.reshape(batch * heads, length, headSize)
+        let keys = try k.reshape(batch * heads, length, headSize).transpose(1, 2)
+        let values = try v.reshape(batch * heads, length, headSize)
+        let scores =
+            if let bias {
+                try Tensor.multiplyAdd(bias, queries, keys, alpha: scale)
+            } else {
+                try (queries * scale).matmul(keys)
+            }
+        return try scores.softmax().matmul(values).reshape(batch, heads, length, headSize)
+    }
+
+    /// Repeats each key head for the group of query heads that share it.
+    private static func repeatHeads(_ x: Tensor, to heads: Int) throws(TorchError) -> Tensor {
+        let (batch, keyHeads, length, headSize) = (x.size(0), x.size(1), x.size(2), x.size(3))
+        guard keyHeads != heads else { return x }
+        return try x.unsqueeze(2).expand([batch, keyHeads, heads / keyHeads, length, headSize])
+            .reshape(batch, heads, length, headSize)
+    }
+
+    private static func keyMask(_ layout: SequenceLayout, device: Device) throws(TorchError) -> Tensor {
+        let columns = try Tensor.arange(0, Double(layout.longest), device: device).unsqueeze(0)
+        let lengths = try Tensor(layout.lengths).to(device).unsqueeze(1)
+        return try columns.compare(.less, lengths).reshape(layout.lengths.count, 1, 1, layout.longest)
+    }
+}

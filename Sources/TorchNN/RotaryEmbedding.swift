@@ -1,0 +1,69 @@
+import Foundation
+public import Torch
+
+/// Rotary position embedding with the two halves of a head as pairs, as in Llama checkpoints of Hugging Face.
+public final class RotaryEmbedding {
+    private let headSize: Int
+    private let theta: Double
+    private var cosines: Tensor?
+    private var sines: Tensor?
+
+    /// Makes an embedding.
+    ///
+    /// - Parameters:
+    ///   - headSize: The width of one head; even.
+    ///   - theta: The base of the wave lengths. Default: 10,000.
+    public init(headSize: Int, theta: Double = 10_000) {
+        precondition(headSize.isMultiple(of: 2), "a rotary head has an even width, got \(headSize)")
+        self.headSize = headSize
+        self.theta = theta
+    }
+
+    /// Cosines and sines of positions, to be used by every layer of one pass.
+    public struct Angles {
+        /// `[tokens, 1, headSize]`.
+        let cosines: Tensor
+        /// `[tokens, 1, headSize]`, negative in the first half: the rotated half then needs no sign change.
+        let signedSines: Tensor
+    }
+
+    /// The angles of the positions `[tokens]` (int64), in the type of the computation.
+    ///
+    /// - Parameter highest: The largest position, so that no value has to be fetched from the device.
+    public func angles(of positions: Tensor, highest: Int, dtype: DType) throws(TorchError) -> Angles {
+        let device = positions.device
+        if cosines == nil || (cosines?.size(0) ?? 0) <= highest || cosines?.device != device {
+            try buildTables(length: max(highest + 1, 256), device: device)
+        }
+        guard let cosines, let sines else { preconditionFailure("the tables were just built") }
+        return Angles(
+            cosines: try cosines.indexSelect(0, positions).unsqueeze(1).to(dtype),
+            signedSines: try sines.indexSelect(0, positions).unsqueeze(1).to(dtype)
+        )
+    }
+
+    private func buildTables(length: Int, device: Device) throws(TorchError) {
+        let half = headSize / 2
+        let frequencies = (0..<half).map { Float(1 / theta.power(Double(2 * $0) / Double(headSize))) }
+        let positions = try Tensor.arange(0, Double(length), dtype: .float32).unsqueeze(1)
+        let angles = try positions * Tensor(frequencies).unsqueeze(0)
+        let sine = try angles.sin()
+        let cosine = try angles.cos()
+        cosines = try Tensor.cat([cosine, cosine], dimension: 1).to(device)
+        sines = try Tensor.cat([-sine, sine], dimension: 1).to(device)
+    }
+
+    /// Rotates heads: `[tokens, heads, headSize]`.
+    public static func rotate(_ x: Tensor, by angles: Angles) throws(TorchError) -> Tensor {
+        let half = x.size(-1) / 2
+        let swapped = try Tensor.cat(
+            [x.narrow(-1, start: half, length: half), x.narrow(-1, start: 0, length: half)],
+            dimension: -1
+        )
+        return try x * angles.cosines + swapped * angles.signedSines
+    }
+}
+
+extension Double {
+    fileprivate func power(_ exponent: Double) -> Double { Foundation.pow(self, exponent) }
+}
