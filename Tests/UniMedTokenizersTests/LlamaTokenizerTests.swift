@@ -1,0 +1,130 @@
+import Foundation
+import Testing
+import UniMedTokenizers
+
+// Skipped when the golden root (UNIMED_GOLDEN) lacks the Llama-2 cases.
+@Suite("Llama tokenizer", .enabled(if: LlamaCases.exist, "no Llama-2 cases under UNIMED_GOLDEN"))
+struct LlamaTokenizerTests {
+    let cases: LlamaCases
+    let model: SentencePieceTokenizer
+
+    init() throws {
+        cases = try LlamaCases.load()
+        model = try SentencePieceTokenizer(contentsOf: LlamaCases.model)
+    }
+
+    @Test func `the model has the pieces of Llama 2`() throws {
+        #expect(model.vocabularySize == cases.info.vocabularySize)
+        #expect(model.unknownID == cases.info.special["unk"])
+        #expect(model.bosID == cases.info.special["bos"])
+        #expect(model.eosID == cases.info.special["eos"])
+        #expect(model.padID == nil)
+        for (id, piece) in cases.info.pieces {
+            let id = try #require(Int(id))
+            #expect(try model.piece(id) == piece)
+            #expect(model.id(ofPiece: piece) == id)
+        }
+        #expect(model.id(ofPiece: "no such piece") == nil)
+        #expect(try LlamaTokenizer(model: model).padID == cases.info.padID)
+    }
+
+    @Test func `ids and pieces are those of SentencePiece`() throws {
+        #expect(!cases.cases.isEmpty)
+        for record in cases.cases {
+            #expect(try model.encode(record.text) == record.sentencePieceIDs)
+            #expect(try model.pieces(of: record.text) == record.sentencePiecePieces)
+            #expect(try model.decode(record.sentencePieceIDs) == record.sentencePieceDecoded)
+        }
+    }
+
+    @Test func `without a pad token, ids and text are those of transformers`() throws {
+        let tokenizer = try LlamaTokenizer(model: model, padPiece: nil)
+        for record in cases.cases {
+            #expect(try tokenizer.encode(record.text) == record.ids)
+            #expect(try tokenizer.encode(record.text, addBOS: true) == record.idsWithSpecial)
+            #expect(try tokenizer.decode(record.ids, skippingSpecialTokens: false) == record.decoded)
+            #expect(
+                try tokenizer.decode(record.idsWithSpecial, skippingSpecialTokens: false) == record.decodedWithSpecial
+            )
+            #expect(try tokenizer.decode(record.ids) == record.decodedSkippingSpecial)
+        }
+    }
+
+    @Test func `with the published pad token, ids and text are those of transformers`() throws {
+        let tokenizer = try LlamaTokenizer(model: model)
+        for record in cases.cases {
+            #expect(try tokenizer.encode(record.text) == record.idsWithPad)
+            #expect(try tokenizer.decode(record.idsWithPad) == record.decodedSkippingPad)
+        }
+    }
+
+    @Test func `any ids decode as in transformers`() throws {
+        let tokenizer = try LlamaTokenizer(model: model, padPiece: nil)
+        #expect(!cases.decode.isEmpty)
+        for record in cases.decode {
+            #expect(try model.decode(record.ids) == record.sentencePieceDecoded)
+            #expect(try tokenizer.decode(record.ids, skippingSpecialTokens: false) == record.decoded)
+            #expect(try tokenizer.decode(record.ids) == record.decodedSkippingSpecial)
+        }
+    }
+
+    // Skipped when the golden root lacks the whole-model case.
+    @Test(.enabled(if: Roots.exists(PromptRows.file), "no full/tokens.json under UNIMED_GOLDEN"))
+    func `prompts of the published code have its ids`() throws {
+        let tokenizer = try LlamaTokenizer(model: model)
+        let rows = try JSONDecoder().decode(PromptRows.self, from: Data(contentsOf: PromptRows.file)).rows
+        #expect(!rows.isEmpty)
+        for row in rows {
+            #expect(try tokenizer.encode(row.text) == row.ids)
+            #expect(try tokenizer.encode(row.text, addBOS: true) == row.idsWithBOS)
+            #expect(try tokenizer.decode(row.ids) == row.decoded)
+        }
+    }
+
+    @Test func `an id outside the vocabulary is an error`() throws {
+        for id in [-1, 32000, Int.max, Int.min, 1 << 32] {
+            let error = #expect(throws: TokenizerError.self) { try model.decode([5, id]) }
+            #expect(error?.kind == .unknownID)
+            #expect(throws: TokenizerError.self) { try model.piece(id) }
+        }
+    }
+
+    @Test func `a pad piece that is not in the vocabulary is an error that names it and the file`() throws {
+        let error = #expect(throws: TokenizerError.self) {
+            try LlamaTokenizer(contentsOf: LlamaCases.model, padPiece: "[PAD]")
+        }
+        #expect(error?.kind == .missingPiece)
+        #expect(error?.description.contains("[PAD]") == true)
+        #expect(error?.file == LlamaCases.model.path)
+    }
+
+    @Test func `several threads may share a tokenizer`() async throws {
+        let tokenizer = try LlamaTokenizer(model: model)
+        let expected = try cases.cases.map { try tokenizer.encode($0.text) }
+        let texts = cases.cases.map(\.text)
+        try await withThrowingTaskGroup(of: [[Int]].self) { group in
+            for _ in 0..<4 { group.addTask { try texts.map { try tokenizer.encode($0) } } }
+            for try await ids in group { #expect(ids == expected) }
+        }
+    }
+}
+
+/// `golden/model/full/tokens.json`.
+struct PromptRows: Decodable {
+    struct Row: Decodable {
+        let text: String
+        let ids: [Int]
+        let idsWithBOS: [Int]
+        let decoded: String
+
+        enum CodingKeys: String, CodingKey {
+            case text, ids
+            case idsWithBOS = "ids_with_bos"
+            case decoded = "decoded_skip_special"
+        }
+    }
+
+    let rows: [Row]
+
+    static let file = Roots.golden.appending(path: "model/full/tokens.json")
+}
