@@ -54,6 +54,7 @@ public struct DataError: Error, Sendable, Equatable {
     ///   - action: What was tried, for example `cannot write`.
     ///   - path: The file.
     ///   - errorNumber: The value of `errno` right after the call.
+    /// - Returns: An error of kind ``Kind/fileSystem`` with the system's reason.
     public static func fileSystem(_ action: String, path: String, errorNumber: Int32) -> DataError {
         let reason = String(cString: strerror(errorNumber))
         return DataError(.fileSystem, "\(action): \(reason)", file: path, errorNumber: errorNumber)
@@ -65,6 +66,7 @@ public struct DataError: Error, Sendable, Equatable {
     ///   - error: What a `JSONDecoder` threw.
     ///   - file: The file that was decoded.
     ///   - line: The line, counted from 1, of a file with one record a line.
+    /// - Returns: An error of kind ``Kind/malformed``.
     public static func decoding(_ error: any Error, file: String?, line: Int? = nil) -> DataError {
         if let error = error as? DataError { return error }
         guard let error = error as? DecodingError else {

@@ -102,6 +102,7 @@ public struct DataStatistics: Codable, Sendable, Equatable {
     ///
     /// - Parameter answers: Whether the most frequent answers and kinds of question are listed. They may hold text
     ///   of patients' records.
+    /// - Returns: Lines of text, each ended by a newline.
     public func table(answers: Bool = true) -> String {
         var rows = [["data set", "split", "task", "samples", "images", "groups", "answers", "words (min/median/max)"]]
         for group in groups {

@@ -108,6 +108,7 @@ public final class ImageShards: Sendable {
     /// - Parameters:
     ///   - dataset: The data set's name.
     ///   - path: The file's path relative to the root of its data set, as in ``ImageReference``.
+    /// - Returns: An index for ``pixels(at:)``.
     public func position(dataset: String, path: String) -> Int? {
         positions[Key(dataset: dataset, path: path)]
     }

@@ -160,6 +160,7 @@ public struct MixtureSampler: Sendable {
     /// - Parameters:
     ///   - count: The number of samples.
     ///   - composition: Whether the samples may be of different tasks.
+    /// - Returns: `count` draws.
     /// - Precondition: `count` is not negative.
     public mutating func nextBatch(of count: Int, composition: BatchComposition = .mixed) -> [MixtureDraw] {
         var draws: [MixtureDraw] = []

@@ -101,6 +101,7 @@ public struct NormalizedBox: Codable, Sendable, Equatable, Hashable {
     /// - Parameters:
     ///   - width: The original image's width, in pixels.
     ///   - height: The original image's height, in pixels.
+    /// - Returns: A box in pixels of that image.
     public func pixels(width: Int, height: Int) -> BoundingBox {
         BoundingBox(
             xMin: Double(xMin) / 100 * Double(width),

@@ -161,6 +161,7 @@ public struct PreparedData: Sendable {
     ///   - split: The part.
     ///   - tasks: The tasks; all by default.
     ///   - dataset: The data set; all by default.
+    /// - Returns: Positions in ``samples``, ascending.
     public func indices(
         split: Split,
         tasks: Set<MedicalTask> = Set(MedicalTask.allCases),
