@@ -46,7 +46,9 @@ public struct Sample: Codable, Sendable, Equatable {
     public var box: BoundingBox?
     /// The closed set of answers, where there is one (cls, multiple-choice and yes/no questions).
     public var choices: [String]?
-    /// The reference answer in words. For rec it is empty: the answer is the box.
+    /// The reference answer in words.
+    ///
+    /// For rec it is empty: the answer is the box.
     public var answer: String
     /// What the picture shows, by field (`modality`, `plane`, …): the labels vision pretraining may use.
     public var fields: [String: String]?
