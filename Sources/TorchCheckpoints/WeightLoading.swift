@@ -84,7 +84,7 @@ public func loadWeights(
         guard let key = keyOfParameter[name] else { continue }
         let tensor = try source.tensor(named: key)
         do throws(TorchError) {
-            try withoutGradients(typed: { () throws(TorchError) in _ = try parameter.copy(from: tensor) })
+            try withoutGradients({ () throws(TorchError) in _ = try parameter.copy(from: tensor) })
         } catch {
             throw CheckpointError(.tensor, file: source.path, key: key, "\(error)")
         }

@@ -1,0 +1,113 @@
+public import TorchNN
+
+/// Everything that determines the shape of a Uni-Med model; the defaults are the paper's.
+public struct UniMedConfiguration: Codable, Sendable, Equatable {
+    /// The frozen vision transformer.
+    public var vision: VisionConfiguration
+    /// How neighbouring image tokens are aggregated.
+    public var resampler: ResamplerConfiguration
+    /// The connector mixture-of-experts.
+    public var connector: ConnectorConfiguration
+    /// The language model.
+    public var language: LlamaConfiguration
+    /// What of the language model is trained.
+    public var fineTuning: FineTuning
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case vision, resampler, connector, language, fineTuning
+    }
+
+    /// Makes a configuration.
+    public init(
+        vision: VisionConfiguration = .init(),
+        resampler: ResamplerConfiguration = .projection(rate: 4),
+        connector: ConnectorConfiguration = .init(),
+        language: LlamaConfiguration = .init(),
+        fineTuning: FineTuning = .lowRank(LowRankConfiguration())
+    ) {
+        self.vision = vision
+        self.resampler = resampler
+        self.connector = connector
+        self.language = language
+        self.fineTuning = fineTuning
+    }
+
+    /// Reads a configuration; what is not named has the paper's value.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.strictContainer(keyedBy: CodingKeys.self)
+        vision = try container.decodeIfPresent(VisionConfiguration.self, forKey: .vision) ?? .init()
+        resampler =
+            try container.decodeIfPresent(ResamplerConfiguration.self, forKey: .resampler) ?? .projection(rate: 4)
+        connector = try container.decodeIfPresent(ConnectorConfiguration.self, forKey: .connector) ?? .init()
+        language = try container.decodeIfPresent(LlamaConfiguration.self, forKey: .language) ?? .init()
+        fineTuning =
+            try container.decodeIfPresent(FineTuning.self, forKey: .fineTuning) ?? .lowRank(LowRankConfiguration())
+        try container.require(
+            vision.patchCount.isMultiple(of: resampler.rate),
+            .resampler,
+            "rate \(resampler.rate) does not divide the \(vision.patchCount) image tokens of the vision transformer"
+        )
+    }
+
+    /// The number of tokens an image has in the language model: `Nv / α`.
+    public var imageTokenCount: Int { vision.patchCount / resampler.rate }
+
+    /// The width of an aggregated image token, `Dv · α`: what the connector sees.
+    public var aggregatedSize: Int { resampler.outputSize(of: vision.hiddenSize) }
+}
+
+/// What of the language model is trained.
+public enum FineTuning: Codable, Sendable, Equatable {
+    /// LoRA on all linear layers but the vocabulary head (Uni-Med section 3.2.3).
+    case lowRank(LowRankConfiguration)
+    /// Every weight: for small models from scratch.
+    case full
+    /// Nothing: only the connector is trained.
+    case frozen
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case method, rank, alpha, dropout
+    }
+
+    private enum Method: String, Codable {
+        case lora, full, none
+    }
+
+    /// Reads `{method: lora, rank: 8, alpha: 16, dropout: 0.05}`, `{method: full}` or `{method: none}`.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.strictContainer(keyedBy: CodingKeys.self)
+        switch try container.decode(Method.self, forKey: .method) {
+        case .lora:
+            let defaults = LowRankConfiguration()
+            let rank = try container.decodePositive(.rank, default: defaults.rank)
+            let dropout = try container.decodeIfPresent(Double.self, forKey: .dropout) ?? defaults.dropout
+            try container.require((0..<1).contains(dropout), .dropout, "must be in 0..<1, got \(dropout)")
+            self = .lowRank(
+                LowRankConfiguration(
+                    rank: rank,
+                    alpha: try container.decodeIfPresent(Double.self, forKey: .alpha) ?? defaults.alpha,
+                    dropout: dropout
+                )
+            )
+        case .full, .none:
+            for key in [CodingKeys.rank, .alpha, .dropout] {
+                try container.require(!container.contains(key), key, "belongs to method lora only")
+            }
+            self = try container.decode(Method.self, forKey: .method) == .full ? .full : .frozen
+        }
+    }
+
+    /// Writes what ``init(from:)`` reads.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        switch self {
+        case .lowRank(let configuration):
+            try container.encode(Method.lora, forKey: .method)
+            try container.encode(configuration.rank, forKey: .rank)
+            try container.encode(configuration.alpha, forKey: .alpha)
+            try container.encode(configuration.dropout, forKey: .dropout)
+        case .full: try container.encode(Method.full, forKey: .method)
+        case .frozen: try container.encode(Method.none, forKey: .method)
+        }
+    }
+}

@@ -1,0 +1,133 @@
+public import UniMedData
+public import UniMedTokenizers
+
+/// A prompt, and in training its answer, as token ids with open places for the image.
+public struct EncodedPrompt: Sendable, Equatable {
+    /// Stands where an aggregated image token goes.
+    public static let imageSlot = -1
+    /// Stands where no token is predicted.
+    public static let noTarget = -100
+
+    /// The task.
+    public var task: MedicalTask
+    /// Token ids, and ``imageSlot`` for every aggregated image token.
+    public var tokens: [Int]
+    /// For every token what it is as a target: its own id in the answer, ``noTarget`` elsewhere.
+    public var targets: [Int]
+
+    /// Makes a prompt.
+    public init(task: MedicalTask, tokens: [Int], targets: [Int]) {
+        precondition(tokens.count == targets.count, "every token has a target")
+        self.task = task
+        self.tokens = tokens
+        self.targets = targets
+    }
+
+    /// Whether the prompt has places for an image.
+    public var hasImage: Bool { tokens.contains(EncodedPrompt.imageSlot) }
+}
+
+/// How a prompt is written in evaluation.
+public enum EvaluationPromptForm: String, Codable, Sendable {
+    /// Exactly as in training: one BOS, two spaces before `[/INST]`. What the model has seen.
+    case asTrained
+    /// As the published code evaluates: the text begins with `<s>` and gets a BOS on top; captions keep two spaces, all else one.
+    case published
+}
+
+/// Writes the prompt of a sample as the published code does.
+///
+/// `[INST] <Img>` image `</Img> [task] instruction  [/INST]`, every piece of text tokenised by itself
+/// (Uni-Med section 3.2.3; the chat form is LLaMA2's).
+public struct PromptEncoder: Sendable {
+    private let tokenizer: any Tokenizer
+    private let imageTokenCount: Int
+    private let maximumLength: Int?
+
+    /// Makes an encoder.
+    ///
+    /// - Parameters:
+    ///   - imageTokenCount: `Nv/α`: the places an image takes.
+    ///   - maximumLength: Longer sequences are cut at the end of the answer, then of the prompt; `nil` never cuts.
+    public init(tokenizer: any Tokenizer, imageTokenCount: Int, maximumLength: Int? = nil) {
+        self.tokenizer = tokenizer
+        self.imageTokenCount = imageTokenCount
+        self.maximumLength = maximumLength
+    }
+
+    /// A prompt with its answer, which ends with the end-of-sequence token.
+    ///
+    /// - Throws: ``TokenizerError`` when the text cannot be tokenised.
+    public func training(
+        task: MedicalTask,
+        instruction: String,
+        answer: String,
+        hasImage: Bool
+    ) throws(TokenizerError) -> EncodedPrompt {
+        var tokens = [tokenizer.bosID]
+        for piece in PromptEncoder.pieces(
+            task: task,
+            instruction: instruction,
+            hasImage: hasImage,
+            spaces: hasImage ? 2 : 1
+        ) {
+            switch piece {
+            case .text(let text): tokens += try tokenizer.encode(text)
+            case .image: tokens += [Int](repeating: EncodedPrompt.imageSlot, count: imageTokenCount)
+            }
+        }
+        var targets = [Int](repeating: EncodedPrompt.noTarget, count: tokens.count)
+        // The end symbol is tokenised with the answer, as text; the pad token inside an answer is no target.
+        var ending = try tokenizer.encode(answer + "</s>")
+        if ending.last != tokenizer.eosID { ending.append(tokenizer.eosID) }
+        tokens += ending
+        targets += ending.map { $0 == tokenizer.padID ? EncodedPrompt.noTarget : $0 }
+        if let maximumLength, tokens.count > maximumLength {
+            tokens.removeLast(tokens.count - maximumLength)
+            targets.removeLast(targets.count - maximumLength)
+        }
+        return EncodedPrompt(task: task, tokens: tokens, targets: targets)
+    }
+
+    /// A prompt that waits for its answer.
+    ///
+    /// - Throws: ``TokenizerError`` when the text cannot be tokenised.
+    public func evaluation(
+        task: MedicalTask,
+        instruction: String,
+        hasImage: Bool,
+        form: EvaluationPromptForm = .asTrained
+    ) throws(TokenizerError) -> EncodedPrompt {
+        let spaces =
+            switch form {
+            case .asTrained: hasImage ? 2 : 1
+            case .published: task == .reportGeneration ? 2 : 1
+            }
+        var tokens = [tokenizer.bosID]
+        var isFirst = true
+        for piece in PromptEncoder.pieces(task: task, instruction: instruction, hasImage: hasImage, spaces: spaces) {
+            switch piece {
+            case .text(let text):
+                tokens += try tokenizer.encode(form == .published && isFirst ? "<s>" + text : text)
+                isFirst = false
+            case .image: tokens += [Int](repeating: EncodedPrompt.imageSlot, count: imageTokenCount)
+            }
+        }
+        return EncodedPrompt(
+            task: task,
+            tokens: tokens,
+            targets: [Int](repeating: EncodedPrompt.noTarget, count: tokens.count)
+        )
+    }
+
+    private enum Piece {
+        case text(String)
+        case image
+    }
+
+    private static func pieces(task: MedicalTask, instruction: String, hasImage: Bool, spaces: Int) -> [Piece] {
+        let end = String(repeating: " ", count: spaces) + "[/INST]"
+        guard hasImage else { return [.text("[INST] \(task.promptTag) \(instruction)\(end)")] }
+        return [.text("[INST] <Img>"), .image, .text("</Img> \(task.promptTag) \(instruction)\(end)")]
+    }
+}

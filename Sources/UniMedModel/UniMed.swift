@@ -1,0 +1,119 @@
+public import Torch
+public import TorchNN
+
+/// The loss of a batch and what was seen on the way.
+public struct LossOutput {
+    /// The mean cross entropy over all answer tokens of the batch (one element).
+    public let loss: Tensor
+    /// The cross entropy of every answer token: `[targets]`, without gradient.
+    public let tokenLosses: Tensor
+    /// The number of answer tokens of each prompt.
+    public let targetCounts: [Int]
+    /// The routing weights `[images, tokens, experts]`, without gradient; `nil` for a batch without images.
+    public let routingWeights: Tensor?
+}
+
+/// Uni-Med (figure 3): a frozen vision transformer, a resampler, a connector mixture-of-experts and a language model.
+public final class UniMed: Module {
+    /// The sizes.
+    public let configuration: UniMedConfiguration
+    /// The visual encoder `V_en`, frozen.
+    public let vision: VisionTransformer
+    /// The norm after it, frozen at weight 1 and bias 0 unless a checkpoint or pretraining says otherwise.
+    public let visionNorm: LayerNorm
+    /// The connector mixture-of-experts.
+    public let connector: ConnectorMoE
+    /// The language model.
+    public let language: Llama
+    /// The type of activations: float32, or bfloat16 with weights and optimizer still in float32.
+    public var computeDType: DType = .float32
+
+    /// Makes a model with random weights, drawn from the default generator.
+    public init(_ configuration: UniMedConfiguration, builder: WeightBuilder = WeightBuilder()) throws(TorchError) {
+        self.configuration = configuration
+        vision = try VisionTransformer(configuration.vision, builder: builder)
+        visionNorm = try LayerNorm(configuration.vision.hiddenSize, epsilon: 1e-5, builder: builder)
+        connector = try ConnectorMoE(
+            configuration.connector,
+            inputSize: configuration.aggregatedSize,
+            outputSize: configuration.language.hiddenSize,
+            builder: builder
+        )
+        language = try Llama(configuration.language, builder: builder)
+        try vision.freeze()
+        try visionNorm.freeze()
+        switch configuration.fineTuning {
+        case .lowRank(let adapter): try language.attachAdapters(adapter, builder: builder)
+        case .frozen: try language.freeze()
+        case .full: break
+        }
+    }
+
+    /// `visual_encoder`, `ln_vision`, `connector` and `llm`.
+    public var members: [ModuleMember] {
+        [
+            .module("visual_encoder", vision), .module("ln_vision", visionNorm), .module("connector", connector),
+            .module("llm", language),
+        ]
+    }
+
+    /// The device the model lives on.
+    public var device: Device { language.embedding.weight.value.device }
+
+    /// The vision features of normalised pixels: `[B, 3, H, W]` becomes `[B, N, Dv]`, without the CLS token or gradients.
+    public func encodeImages(_ pixels: Tensor) throws(TorchError) -> Tensor {
+        try withoutGradients { () throws(TorchError) -> Tensor in
+            let tokens = try visionNorm(vision(pixels.to(device).to(computeDType)))
+            return try tokens.narrow(1, start: 1, length: tokens.size(1) - 1)
+        }
+    }
+
+    /// Aligned visual tokens `f_v^align`: features `[M, N, Dv]` become `[M, N/α, Dt]` (Uni-Med eq. 7-9).
+    ///
+    /// - Parameter tasks: The position of each image's task in the connector's list: `[M]` (int64).
+    public func alignedTokens(
+        of features: Tensor,
+        tasks: Tensor
+    ) throws(TorchError) -> (aligned: Tensor, routingWeights: Tensor) {
+        try connector(configuration.resampler(features.to(computeDType)), tasks: tasks)
+    }
+
+    /// The embeddings of all tokens of a batch, text and image: `[tokens, Dt]`.
+    public func embeddings(of batch: PromptBatch) throws(TorchError) -> (embeddings: Tensor, routingWeights: Tensor?) {
+        let text = try language.embedding(batch.textTokens).to(computeDType)
+        guard let features = batch.features, let tasks = batch.imageTasks, let order = batch.order else {
+            return (text, nil)
+        }
+        let (aligned, weights) = try alignedTokens(of: features, tasks: tasks)
+        let image = try aligned.reshape(-1, configuration.language.hiddenSize)
+        return (try Tensor.cat([text, image]).indexSelect(0, order), weights)
+    }
+
+    /// The language loss of a batch: the mean over all answer tokens (Uni-Med eq. 10).
+    ///
+    /// Vocabulary logits are computed only where there is a target.
+    ///
+    /// - Parameters:
+    ///   - training: Whether dropout is applied.
+    ///   - labelSmoothing: The share of a target's probability spread over the vocabulary.
+    /// - Throws: ``TorchError`` when the batch has no target.
+    public func loss(
+        _ batch: PromptBatch,
+        training: Bool = true,
+        labelSmoothing: Double = 0
+    ) throws(TorchError) -> LossOutput {
+        guard batch.targets.count > 0 else {
+            throw TorchError(operation: "loss", message: "the batch has no answer token to learn from")
+        }
+        let (embeddings, weights) = try embeddings(of: batch)
+        let hidden = try language.hiddenStates(of: embeddings, layout: batch.layout, training: training)
+        let logits = try language.logits(hidden.indexSelect(0, batch.targetRows)).to(.float32)
+        let losses = try logits.crossEntropy(batch.targets, reduction: .none, labelSmoothing: labelSmoothing)
+        return LossOutput(
+            loss: try losses.mean(),
+            tokenLosses: try losses.detach(),
+            targetCounts: batch.targetCounts,
+            routingWeights: try weights?.detach()
+        )
+    }
+}
