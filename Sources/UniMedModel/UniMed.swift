@@ -1,3 +1,4 @@
+import Foundation
 public import Torch
 public import TorchNN
 
@@ -11,6 +12,33 @@ public struct LossOutput {
     public let targetCounts: [Int]
     /// The routing weights `[images, tokens, experts]`, without gradient; `nil` for a batch without images.
     public let routingWeights: Tensor?
+}
+
+/// What is zeroed at random in training, beside LoRA's own dropout; nothing unless a recipe for small data asks for it.
+public struct DropoutRates: Codable, Sendable, Equatable {
+    /// The share of embeddings and of what each block of the language model adds. Default: 0.
+    public var language: Double
+    /// The share of the aligned visual tokens' elements. Default: 0.
+    public var visualTokens: Double
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case language, visualTokens
+    }
+
+    /// Makes rates.
+    public init(language: Double = 0, visualTokens: Double = 0) {
+        self.language = language
+        self.visualTokens = visualTokens
+    }
+
+    /// Reads rates; what is not named is 0.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.strictContainer(keyedBy: CodingKeys.self)
+        language = try container.decodeIfPresent(Double.self, forKey: .language) ?? 0
+        visualTokens = try container.decodeIfPresent(Double.self, forKey: .visualTokens) ?? 0
+        try container.require((0..<1).contains(language), .language, "must be in 0..<1, got \(language)")
+        try container.require((0..<1).contains(visualTokens), .visualTokens, "must be in 0..<1, got \(visualTokens)")
+    }
 }
 
 /// Uni-Med (figure 3): a frozen vision transformer, a resampler, a connector mixture-of-experts and a language model.
@@ -27,6 +55,8 @@ public final class UniMed: Module {
     public let language: Llama
     /// The type of activations: float32, or bfloat16 with weights and optimizer still in float32.
     public var computeDType: DType = .float32
+    /// What is zeroed at random in training.
+    public var dropout = DropoutRates()
 
     /// Makes a model with random weights, drawn from the default generator.
     public init(_ configuration: UniMedConfiguration, builder: WeightBuilder = WeightBuilder()) throws(TorchError) {
@@ -79,13 +109,18 @@ public final class UniMed: Module {
     }
 
     /// The embeddings of all tokens of a batch, text and image: `[tokens, Dt]`.
-    public func embeddings(of batch: PromptBatch) throws(TorchError) -> (embeddings: Tensor, routingWeights: Tensor?) {
+    public func embeddings(
+        of batch: PromptBatch,
+        training: Bool = false
+    ) throws(TorchError) -> (embeddings: Tensor, routingWeights: Tensor?) {
         let text = try language.embedding(batch.textTokens).to(computeDType)
         guard let features = batch.features, let tasks = batch.imageTasks, let order = batch.order else {
             return (text, nil)
         }
         let (aligned, weights) = try alignedTokens(of: features, tasks: tasks)
-        let image = try aligned.reshape(-1, configuration.language.hiddenSize)
+        let image = try aligned.reshape(-1, configuration.language.hiddenSize).dropout(
+            training ? dropout.visualTokens : 0
+        )
         return (try Tensor.cat([text, image]).indexSelect(0, order), weights)
     }
 
@@ -96,24 +131,42 @@ public final class UniMed: Module {
     /// - Parameters:
     ///   - training: Whether dropout is applied.
     ///   - labelSmoothing: The share of a target's probability spread over the vocabulary.
+    ///   - lengthExponent: Each token of an answer of `n` tokens weighs `n ** -lengthExponent` in the mean. Default: 0, the
+    ///     paper's plain mean; 1 gives every answer the same say, however long.
     /// - Throws: ``TorchError`` when the batch has no target.
     public func loss(
         _ batch: PromptBatch,
         training: Bool = true,
-        labelSmoothing: Double = 0
+        labelSmoothing: Double = 0,
+        lengthExponent: Double = 0
     ) throws(TorchError) -> LossOutput {
         guard batch.targets.count > 0 else {
             throw TorchError(operation: "loss", message: "the batch has no answer token to learn from")
         }
-        let (embeddings, weights) = try embeddings(of: batch)
-        let hidden = try language.hiddenStates(of: embeddings, layout: batch.layout, training: training)
+        let (embeddings, routingWeights) = try embeddings(of: batch, training: training)
+        let hidden = try language.hiddenStates(
+            of: embeddings,
+            layout: batch.layout,
+            training: training,
+            dropout: training ? dropout.language : 0
+        )
         let logits = try language.logits(hidden.indexSelect(0, batch.targetRows)).to(.float32)
         let losses = try logits.crossEntropy(batch.targets, reduction: .none, labelSmoothing: labelSmoothing)
+        let loss: Tensor
+        if lengthExponent == 0 {
+            loss = try losses.mean()
+        } else {
+            let weights = batch.targetCounts.flatMap { count in
+                [Float](repeating: Float(Foundation.pow(Double(count), -lengthExponent)), count: count)
+            }
+            let total = weights.reduce(0, +)
+            loss = try (losses * Tensor(weights.map { $0 / total }).to(device)).sum()
+        }
         return LossOutput(
-            loss: try losses.mean(),
+            loss: loss,
             tokenLosses: try losses.detach(),
             targetCounts: batch.targetCounts,
-            routingWeights: try weights?.detach()
+            routingWeights: try routingWeights?.detach()
         )
     }
 }

@@ -137,19 +137,21 @@ public final class Llama: Module {
     /// - Parameters:
     ///   - embeddings: `[T, C]`, sequences one after the other as the layout says.
     ///   - cache: When given, keys and values are written to it, from position 0 of every sequence.
-    ///   - training: Whether dropout is applied.
+    ///   - training: Whether LoRA's dropout is applied.
+    ///   - dropout: The share of embeddings, and of what each block adds, that is zeroed. Default: 0, as Llama is trained.
     /// - Returns: `[T, C]`.
     public func hiddenStates(
         of embeddings: Tensor,
         layout: SequenceLayout,
         cache: KVCache? = nil,
-        training: Bool = false
+        training: Bool = false,
+        dropout: Double = 0
     ) throws(TorchError) -> Tensor {
         let angles = try rotary.angles(of: layout.positions, highest: layout.longest - 1, dtype: embeddings.dtype)
         let places = try cache.map { cache throws(TorchError) in try cache.places(of: layout) }
-        var hidden = embeddings
+        var hidden = try embeddings.dropout(dropout)
         for (index, layer) in layers.elements.enumerated() {
-            hidden = try layer(hidden, layout: layout, angles: angles, training: training) {
+            hidden = try layer(hidden, layout: layout, angles: angles, training: training, dropout: dropout) {
                 key,
                 value throws(TorchError) in
                 if let cache, let places { try cache.write(layer: index, at: places, key: key, value: value) }
@@ -271,13 +273,14 @@ private final class LlamaBlock: Module {
         layout: SequenceLayout,
         angles: RotaryEmbedding.Angles,
         training: Bool,
+        dropout: Double,
         keep: (_ key: Tensor, _ value: Tensor) throws(TorchError) -> Void
     ) throws(TorchError) -> Tensor {
         let (query, key, value) = try heads(inputNorm(hidden), angles: angles, training: training)
         try keep(key, value)
         let attended = try Attention.withinSequences(query: query, key: key, value: value, layout: layout, causal: true)
-        let middle = try hidden + output(attended, training: training)
-        return try middle + mlp(postNorm(middle), training: training)
+        let middle = try hidden + output(attended, training: training).dropout(dropout)
+        return try middle + mlp(postNorm(middle), training: training).dropout(dropout)
     }
 
     func decode(

@@ -127,10 +127,12 @@ public final class VisionTransformer: Module {
     }
 
     /// Patch embeddings with the CLS token in front and positions added: `[B, 1 + N, D]`.
-    public func embed(_ pixels: Tensor) throws(TorchError) -> Tensor {
-        let patches = try embedPatches(pixels)
-        let classTokens = try classToken.cast(to: pixels.dtype).expand([pixels.size(0), 1, configuration.hiddenSize])
-        return try Tensor.cat([classTokens, patches], dimension: 1) + positionEmbedding.cast(to: pixels.dtype)
+    public func embed(_ pixels: Tensor) throws(TorchError) -> Tensor { try addPositions(to: embedPatches(pixels)) }
+
+    /// Puts the CLS token in front of patch embeddings `[B, N, D]` and adds positions: `[B, 1 + N, D]`.
+    public func addPositions(to patches: Tensor) throws(TorchError) -> Tensor {
+        let classTokens = try classToken.cast(to: patches.dtype).expand([patches.size(0), 1, configuration.hiddenSize])
+        return try Tensor.cat([classTokens, patches], dimension: 1) + positionEmbedding.cast(to: patches.dtype)
     }
 
     /// Runs the transformer on normalised pixels.
@@ -140,9 +142,24 @@ public final class VisionTransformer: Module {
         _ pixels: Tensor,
         onBlock: ((_ index: Int, _ output: Tensor) -> Void)? = nil
     ) throws(TorchError) -> Tensor {
-        var hidden = try embed(pixels)
+        try runBlocks(embed(pixels), onBlock: onBlock)
+    }
+
+    /// Runs all blocks on embeddings with positions: `[B, 1 + N, D]`.
+    ///
+    /// - Parameters:
+    ///   - dropPath: In training, the chance that a whole branch is left out for a sample, growing linearly from 0 in the
+    ///     first block to this value in the last (stochastic depth). Default: 0.
+    ///   - onBlock: Sees the output of every block, for inspection.
+    public func runBlocks(
+        _ embedded: Tensor,
+        dropPath: Double = 0,
+        onBlock: ((_ index: Int, _ output: Tensor) -> Void)? = nil
+    ) throws(TorchError) -> Tensor {
+        var hidden = embedded
+        let last = Double(max(blocks.elements.count - 1, 1))
         for (index, block) in blocks.elements.enumerated() {
-            hidden = try block(hidden)
+            hidden = try block(hidden, dropPath: dropPath * Double(index) / last)
             onBlock?(index, hidden)
         }
         return hidden
@@ -210,9 +227,18 @@ private final class VisionBlock: Module {
         ]
     }
 
-    func callAsFunction(_ hidden: Tensor) throws(TorchError) -> Tensor {
-        let attended = try hidden + attention(norm1(hidden))
-        return try attended + fc2(fc1(norm2(attended)).gelu())
+    func callAsFunction(_ hidden: Tensor, dropPath: Double = 0) throws(TorchError) -> Tensor {
+        let attended = try hidden + dropped(attention(norm1(hidden)), dropPath)
+        return try attended + dropped(fc2(fc1(norm2(attended)).gelu()), dropPath)
+    }
+
+    /// Leaves a branch `[B, 1 + N, D]` out for some samples and scales it up for the others.
+    private func dropped(_ branch: Tensor, _ probability: Double) throws(TorchError) -> Tensor {
+        guard probability > 0 else { return branch }
+        let keep = try Tensor.ones([branch.size(0), 1, 1], dtype: branch.dtype, device: branch.device).dropout(
+            probability
+        )
+        return try branch * keep
     }
 
     func branches(_ hidden: Tensor) throws(TorchError) -> (attention: Tensor, mlp: Tensor) {
