@@ -116,6 +116,7 @@ public protocol DatasetImporter: Sendable {
     /// The picture of a reference in the samples, in its original size.
     ///
     /// - Parameter reference: One of the references that ``importSamples(report:)`` made.
+    /// - Returns: As many pixels as the reference says.
     /// - Throws: `ImagingError` when the picture cannot be decoded.
     func picture(_ reference: ImageReference) throws(ImagingError) -> RGBImage
 }

@@ -147,7 +147,7 @@ public struct DatasetPreparation: Sendable {
 
     // MARK: - Importing
 
-    private struct ImportedSource {
+    fileprivate struct ImportedSource {
         let importer: any DatasetImporter
         var result: ImportedDataset
         var report: ImportReport
@@ -181,7 +181,8 @@ public struct DatasetPreparation: Sendable {
             let skipped = source.report.tallies.sorted { $0.key < $1.key }.flatMap { kind, tally in
                 tally.skipped.sorted { $0.key < $1.key }.map { "\($0.value) \(kind) skipped, \($0.key)" }
             }
-            return "\(source.importer.dataset): " + (skipped.isEmpty ? "nothing found" : skipped.joined(separator: "; "))
+            let list = skipped.isEmpty ? "nothing found" : skipped.joined(separator: "; ")
+            return "\(source.importer.dataset): \(list)"
         }
         .joined(separator: ". ")
     }
@@ -332,7 +333,8 @@ private struct PreparationTarget {
             throw DataError(.fileSystem, "cannot be made: \(error.localizedDescription)", file: parent.path)
         }
         for name in (try? manager.contentsOfDirectory(atPath: parent.path)) ?? [] where name.hasPrefix(prefix) {
-            guard let process = Int32(name.dropFirst(prefix.count)), process != getpid() else { continue }
+            let digits = name.dropFirst(prefix.count).prefix { $0.isNumber }
+            guard let process = Int32(digits), process != getpid() else { continue }
             if kill(process, 0) != 0, errno == ESRCH {
                 try? manager.removeItem(at: parent.appendingPathComponent(name))
             }

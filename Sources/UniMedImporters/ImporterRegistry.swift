@@ -1,5 +1,5 @@
 public import Foundation
-public import UniMedData
+import UniMedData
 
 /// The importers by the name that recipes and the command line use.
 public struct ImporterRegistry: Sendable {

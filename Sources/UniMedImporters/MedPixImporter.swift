@@ -18,7 +18,9 @@ public import UniMedImaging
 /// Values that are none (planes such as "Drawing" or "Multiple or Montage", the modality of a photograph) are left out
 /// and counted.
 public struct MedPixImporter: DatasetImporter {
+    /// The importer's name.
     public static let name = "medpix"
+    /// The version of what this importer makes of the same files.
     public static let version = 1
     /// The modalities.
     public static let modalities = ["CT", "MR"]
@@ -33,6 +35,7 @@ public struct MedPixImporter: DatasetImporter {
     private static let splitsPath = "splitted_dataset"
     private static let imagesPath = "images"
 
+    /// The data set's name in the samples.
     public let dataset: String
     private let folder: DatasetFolder
     private let options: ImportOptions
@@ -80,17 +83,21 @@ public struct MedPixImporter: DatasetImporter {
         self.options = options
     }
 
+    /// The options that the result depends on.
     public var settings: [String: String] { options.splitSettings }
 
+    /// The files that the result depends on.
     public func sourceFiles() throws(ImportError) -> [SourceFile] {
         let descriptions = try folder.firstFile(of: [Self.descriptionsPath])
         return try folder.files([descriptions] + splitFiles().map(\.path) + [Self.imagesPath])
     }
 
+    /// The picture of a reference, decoded.
     public func picture(_ reference: ImageReference) throws(ImagingError) -> RGBImage {
         try ImageDecoder.decode(contentsOf: folder.url(reference.path))
     }
 
+    /// Reads the data set.
     public func importSamples(report: inout ImportReport) throws(ImportError) -> ImportedDataset {
         let path = try folder.firstFile(of: [Self.descriptionsPath])
         let records = try importing(Self.name) { () throws(DataError) in

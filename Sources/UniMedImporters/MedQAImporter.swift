@@ -7,10 +7,13 @@ public import UniMedData
 /// told by the names (train, dev or validation, test) and other files are left out; a single file is divided by the
 /// options. The options stand in the sample's choices in the order of their letters, the answer is the option's text.
 public struct MedQAImporter: DatasetImporter {
+    /// The importer's name.
     public static let name = "medqa"
+    /// The version of what this importer makes of the same files.
     public static let version = 1
     private static let folderPath = "questions/US"
 
+    /// The data set's name in the samples.
     public let dataset: String
     private let folder: DatasetFolder
     private let options: ImportOptions
@@ -32,12 +35,15 @@ public struct MedQAImporter: DatasetImporter {
         self.options = options
     }
 
+    /// The options that the result depends on.
     public var settings: [String: String] { options.splitSettings }
 
+    /// The files that the result depends on.
     public func sourceFiles() throws(ImportError) -> [SourceFile] {
         try folder.files(try questionFiles())
     }
 
+    /// Reads the data set.
     public func importSamples(report: inout ImportReport) throws(ImportError) -> ImportedDataset {
         let files = try questionFiles()
         let kind = ImportReport.kind(task: .questionAnswering)

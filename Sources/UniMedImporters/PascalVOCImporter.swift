@@ -14,7 +14,9 @@ public import UniMedImaging
 /// Boxes are taken as they are, in pixels from the upper left corner. Boxes without area or outside the image are
 /// left out and counted; images whose size is not that of the annotation are, too.
 public struct PascalVOCImporter: DatasetImporter {
+    /// The importer's name.
     public static let name = "pascal-voc"
+    /// The version of what this importer makes of the same files.
     public static let version = 1
 
     private static let annotationsPath = "Annotations"
@@ -22,6 +24,7 @@ public struct PascalVOCImporter: DatasetImporter {
     private static let splitsPath = "ImageSets/Main"
     private static let imageExtensions = ["jpg", "jpeg", "png", "JPG", "JPEG", "PNG"]
 
+    /// The data set's name in the samples.
     public let dataset: String
     private let folder: DatasetFolder
     private let options: ImportOptions
@@ -36,12 +39,14 @@ public struct PascalVOCImporter: DatasetImporter {
         self.options = options
     }
 
+    /// The options that the result depends on.
     public var settings: [String: String] {
         var settings = options.splitSettings
         for (name, words) in options.objectNames { settings["objectNames.\(name)"] = words }
         return settings
     }
 
+    /// The files that the result depends on.
     public func sourceFiles() throws(ImportError) -> [SourceFile] {
         try folder.checkRoot()
         for path in [Self.annotationsPath, Self.imagesPath] where !folder.isFolder(path) {
@@ -50,10 +55,12 @@ public struct PascalVOCImporter: DatasetImporter {
         return try folder.files([Self.annotationsPath, Self.imagesPath, Self.splitsPath])
     }
 
+    /// The picture of a reference, decoded.
     public func picture(_ reference: ImageReference) throws(ImagingError) -> RGBImage {
         try ImageDecoder.decode(contentsOf: folder.url(reference.path))
     }
 
+    /// Reads the data set.
     public func importSamples(report: inout ImportReport) throws(ImportError) -> ImportedDataset {
         let files = try files()
         let splits = try splits(of: files.keys)

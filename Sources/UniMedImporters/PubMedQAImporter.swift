@@ -7,11 +7,14 @@ public import UniMedData
 /// asked without its abstract, as Uni-Med does (appendix C); the answer is yes, no or maybe. Where the project's
 /// `test_ground_truth.json` lies beside it, its questions are the test split; the others are divided by the options.
 public struct PubMedQAImporter: DatasetImporter {
+    /// The importer's name.
     public static let name = "pubmedqa"
+    /// The version of what this importer makes of the same files.
     public static let version = 1
     /// The three answers.
     public static let answers = ["yes", "no", "maybe"]
 
+    /// The data set's name in the samples.
     public let dataset: String
     private let folder: DatasetFolder
     private let options: ImportOptions
@@ -31,13 +34,16 @@ public struct PubMedQAImporter: DatasetImporter {
         self.options = options
     }
 
+    /// The options that the result depends on.
     public var settings: [String: String] { options.splitSettings }
 
+    /// The files that the result depends on.
     public func sourceFiles() throws(ImportError) -> [SourceFile] {
         let path = try mainFile()
         return try folder.files([path, testFile(beside: path)])
     }
 
+    /// Reads the data set.
     public func importSamples(report: inout ImportReport) throws(ImportError) -> ImportedDataset {
         let path = try mainFile()
         let records = try importing(Self.name) { () throws(DataError) in
