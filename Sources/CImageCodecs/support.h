@@ -1,0 +1,15 @@
+#ifndef CIMAGECODECS_SUPPORT_H
+#define CIMAGECODECS_SUPPORT_H
+
+#include "CImageCodecs.h"
+
+/* Writes one line into a message buffer and returns the status, so that a failure is one statement. */
+__attribute__((format(printf, 3, 4))) int32_t image_codec_fail(
+    char *message, int32_t status, const char *format, ...);
+
+/* Checks the size and allocates the samples; on failure `picture` is untouched. */
+int32_t image_codec_allocate(
+    uint64_t width, uint64_t height, int32_t layout, size_t maximum_pixels, image_codec_picture *picture,
+    char *message);
+
+#endif
