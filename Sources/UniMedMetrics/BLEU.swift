@@ -36,23 +36,23 @@ public enum BLEU {
     public static func sentence(_ prediction: [String], reference: [String], order: Int) -> Double {
         precondition(order >= 1, "BLEU needs n-grams of at least one word")
         let (candidate, truth, _) = WordNumbers.common(prediction, reference)
-        return sentence(candidate, reference: truth, order: order)
-    }
-
-    /// The same for words that are already numbers, for callers that compare many pairs.
-    package static func sentence(_ prediction: [Int], reference: [Int], order: Int) -> Double {
         var logSum = 0.0
         for n in 1...order {
-            let precision = clipped(prediction, reference, n)
+            let precision = clipped(candidate, truth, n)
             if n == 1, precision.matches == 0 { return 0 }
-            let value =
-                precision.matches > 0
-                ? Double(precision.matches) / Double(max(1, precision.total)) : Double.leastNormalMagnitude
-            logSum += log(value) / Double(order)
+            logSum += log(precision.matches > 0 ? precision.value : Double.leastNormalMagnitude) / Double(order)
         }
-        let brevity =
-            prediction.count > reference.count ? 1 : exp(1 - Double(reference.count) / Double(prediction.count))
-        return brevity * exp(logSum)
+        return brevityPenalty(candidate.count, truth.count) * exp(logSum)
+    }
+
+    /// Sentence BLEU-1 from its counts, for callers that compare many pairs.
+    package static func score(matches: Int, length: Int, referenceLength: Int) -> Double {
+        guard matches > 0 else { return 0 }
+        return brevityPenalty(length, referenceLength) * Double(matches) / Double(length)
+    }
+
+    private static func brevityPenalty(_ length: Int, _ referenceLength: Int) -> Double {
+        length > referenceLength ? 1 : exp(1 - Double(referenceLength) / Double(length))
     }
 
     /// The clipped precision of exactly one order.
