@@ -1,0 +1,74 @@
+/// What a sample's answer is scored by.
+///
+/// The raw value is the name in JSON. All are shares in `[0, 1]`, higher is better. Where the paper and its published code differ, both are listed: the
+/// plain name is the published code's, the one with an equation in its name the paper's.
+public enum Metric: String, Codable, CodingKeyRepresentable, CaseIterable, Sendable, Hashable {
+    /// Sentence BLEU-1 of normalised words, averaged over samples.
+    case bleu1
+    /// The F1 of normalised words.
+    case f1
+    /// Whether the normalised answer equals the reference.
+    case accuracy
+    /// Whether the normalised answer of a closed question contains the reference.
+    case closedAccuracy = "closed_accuracy"
+    /// Whether the normalised answer of a question without an image equals the reference.
+    case exactMatch = "exact_match"
+    /// Sentence BLEU-1 of a report's normalised words, averaged over reports; not the corpus BLEU of PTB tokens.
+    case reportBLEU1 = "bleu1_sentence_mean"
+    /// Sentence BLEU-4 of a report's normalised words, averaged over reports; not the corpus BLEU of PTB tokens.
+    case reportBLEU4 = "bleu4_sentence_mean"
+    /// The intersection over union with one pixel added to widths and heights.
+    case intersectionOverUnion = "iou"
+    /// Whether that intersection over union is above 0.5.
+    case recallAboveHalf = "recall_above_half"
+    /// The clipped precision of single words (Uni-Med eq. 19).
+    case paperBLEU1 = "bleu1_eq19"
+    /// The F1 with clipped common words (Uni-Med eq. 16 to 18).
+    case paperF1 = "f1_eq18"
+    /// The ratio of areas (Uni-Med eq. 23).
+    case paperIntersectionOverUnion = "iou_eq23"
+    /// Whether the ratio of areas is at least 0.5 (Uni-Med eq. 24).
+    case paperRecallAtHalf = "recall_at_half_eq24"
+
+    /// The name in tables.
+    public var title: String {
+        switch self {
+        case .bleu1: "BLEU-1"
+        case .f1: "F1"
+        case .accuracy: "Accuracy"
+        case .closedAccuracy: "Closed accuracy"
+        case .exactMatch: "Exact match"
+        case .reportBLEU1: "BLEU-1 (sentence mean)"
+        case .reportBLEU4: "BLEU-4 (sentence mean)"
+        case .intersectionOverUnion: "Mean IoU"
+        case .recallAboveHalf: "R@0.5 (>)"
+        case .paperBLEU1: "BLEU-1 (eq. 19)"
+        case .paperF1: "F1 (eq. 18)"
+        case .paperIntersectionOverUnion: "Mean IoU (eq. 23)"
+        case .paperRecallAtHalf: "R@0.5 (eq. 24)"
+        }
+    }
+}
+
+/// The scores of one sample's answer.
+public struct SampleScore: Codable, Sendable, Equatable {
+    /// The metric that stands for the task.
+    public var primary: Metric
+    /// The value of each metric that applies to the sample, in `[0, 1]`.
+    public var values: [Metric: Double]
+    /// Whether the answer had the form the task asks for; an answer that has not still has its scores.
+    public var isParsed: Bool
+
+    /// Makes the scores of a sample.
+    ///
+    /// - Precondition: `values` has the primary metric.
+    public init(primary: Metric, values: [Metric: Double], isParsed: Bool) {
+        precondition(values[primary] != nil, "a sample is scored by its task's primary metric")
+        self.primary = primary
+        self.values = values
+        self.isParsed = isParsed
+    }
+
+    /// The value of the primary metric.
+    public var primaryValue: Double { values[primary] ?? 0 }
+}

@@ -1,0 +1,97 @@
+package extension Unicode.Scalar {
+    /// Whether the published tools take this for white space: Unicode's `White_Space` and the four separators U+001C to
+    /// U+001F.
+    var isReferenceWhitespace: Bool {
+        properties.isWhitespace || (0x1C...0x1F).contains(value)
+    }
+
+    /// The value of a decimal digit of any script, or `nil`.
+    var decimalDigitValue: Int? {
+        guard properties.generalCategory == .decimalNumber, let value = properties.numericValue else { return nil }
+        return Int(value)
+    }
+}
+
+package extension String {
+    /// The parts between white space, without empty parts.
+    var referenceWords: [String] {
+        unicodeScalars.split(whereSeparator: \.isReferenceWhitespace).map { String($0) }
+    }
+
+    /// The string without white space at either end.
+    var referenceTrimmed: String {
+        let scalars = unicodeScalars
+        guard let first = scalars.firstIndex(where: { !$0.isReferenceWhitespace }),
+            let last = scalars.lastIndex(where: { !$0.isReferenceWhitespace })
+        else { return "" }
+        return String(scalars[first...last])
+    }
+
+    /// The lower-case form by Unicode's full mapping, with the final sigma, which the standard library's
+    /// `lowercased()` leaves out.
+    var referenceLowercased: String {
+        guard unicodeScalars.contains("\u{03A3}") else { return lowercased() }
+        let scalars = Array(unicodeScalars)
+        var result = String.UnicodeScalarView()
+        for (index, scalar) in scalars.enumerated() {
+            if scalar == "\u{03A3}" {
+                let before = scalars[..<index].last { !$0.properties.isCaseIgnorable }
+                let after = scalars[(index + 1)...].first { !$0.properties.isCaseIgnorable }
+                let isFinal = before?.properties.isCased == true && after?.properties.isCased != true
+                result.append(isFinal ? "\u{03C2}" : "\u{03C3}")
+            } else {
+                result.append(contentsOf: scalar.properties.lowercaseMapping.unicodeScalars)
+            }
+        }
+        return String(result)
+    }
+
+    /// Whether both strings have the same code points: Swift's `==` also takes canonically equivalent ones for equal,
+    /// which the published tools do not.
+    func hasSameCodePoints(as other: String) -> Bool {
+        utf8.elementsEqual(other.utf8)
+    }
+}
+
+/// Gives every distinct word a number, by its code points.
+package struct WordNumbers {
+    private struct Word: Hashable {
+        var text: String
+
+        static func == (lhs: Word, rhs: Word) -> Bool { lhs.text.hasSameCodePoints(as: rhs.text) }
+
+        func hash(into hasher: inout Hasher) {
+            for byte in text.utf8 { hasher.combine(byte) }
+        }
+    }
+
+    private var numbers: [Word: Int] = [:]
+
+    /// Starts without words.
+    package init() {}
+
+    /// How many distinct words were seen.
+    package var count: Int { numbers.count }
+
+    /// The number of each word.
+    package mutating func numbers(of words: [String]) -> [Int] {
+        words.map { word in
+            let key = Word(text: word)
+            if let number = numbers[key] { return number }
+            let number = numbers.count
+            numbers[key] = number
+            return number
+        }
+    }
+
+    /// Two texts in common numbers, and how many distinct words they have together.
+    package static func common(
+        _ first: [String],
+        _ second: [String]
+    ) -> (first: [Int], second: [Int], distinct: Int) {
+        var words = WordNumbers()
+        let firstNumbers = words.numbers(of: first)
+        let secondNumbers = words.numbers(of: second)
+        return (firstNumbers, secondNumbers, words.count)
+    }
+}
