@@ -1,7 +1,9 @@
 private import CTorch
 
 extension Tensor {
-    /// The same elements in another shape; one size may be `-1`. A view where the layout allows it.
+    /// The same elements in another shape; one size may be `-1`.
+    ///
+    /// A view where the layout allows it.
     public func reshape(_ shape: [Int]) throws(TorchError) -> Tensor {
         try Tensor.make("reshape", self) { ct_reshape(handle, shape, Int32(shape.count), $0) }
     }

@@ -2,13 +2,21 @@ public import Torch
 
 /// The settings of ``AdamW``.
 public struct AdamWConfiguration: Codable, Sendable, Equatable {
-    /// The decay of the first moment. Default: 0.9.
+    /// The decay of the first moment.
+    ///
+    /// Default: 0.9.
     public var beta1: Double
-    /// The decay of the second moment. Default: 0.95 (Uni-Med section 4.1; the published code uses 0.999 unless set).
+    /// The decay of the second moment.
+    ///
+    /// Default: 0.95 (Uni-Med section 4.1; the published code uses 0.999 unless set).
     public var beta2: Double
-    /// Added to the root of the second moment. Default: 1e-8.
+    /// Added to the root of the second moment.
+    ///
+    /// Default: 1e-8.
     public var epsilon: Double
-    /// The decoupled weight decay of matrices. Default: 0.05.
+    /// The decoupled weight decay of matrices.
+    ///
+    /// Default: 0.05.
     public var weightDecay: Double
 
     enum CodingKeys: String, CodingKey {
@@ -134,7 +142,9 @@ public final class AdamW {
         for slot in slots { try slot.parameter.value.setGradient(nil) }
     }
 
-    /// What a checkpoint keeps: moments and step counts by parameter name. The tensors are the optimizer's own.
+    /// What a checkpoint keeps: moments and step counts by parameter name.
+    ///
+    /// The tensors are the optimizer's own.
     public func state() -> [(name: String, tensor: Tensor)] {
         slots.flatMap {
             [

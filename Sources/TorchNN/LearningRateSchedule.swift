@@ -22,7 +22,9 @@ public struct LearningRateSchedule: Codable, Sendable, Equatable {
     public var warmupSteps: Int
     /// All steps.
     public var totalSteps: Int
-    /// Where the cosine starts. Default: the beginning, as in the published code.
+    /// Where the cosine starts.
+    ///
+    /// Default: the beginning, as in the published code.
     public var cosineStart: CosineStart
 
     /// Makes a schedule.

@@ -94,11 +94,17 @@ public final class Linear: Module {
 
 /// The size of LoRA's update and how strongly it is applied.
 public struct LowRankConfiguration: Codable, Sendable, Equatable {
-    /// The rank `r` of the update. Default: 8 (Uni-Med, section 4.1).
+    /// The rank `r` of the update.
+    ///
+    /// Default: 8 (Uni-Med, section 4.1).
     public var rank: Int
-    /// The update is scaled by `alpha / rank`. Default: 16 (published code).
+    /// The update is scaled by `alpha / rank`.
+    ///
+    /// Default: 16 (published code).
     public var alpha: Double
-    /// The share of inputs zeroed during training. Default: 0.05 (published code).
+    /// The share of inputs zeroed during training.
+    ///
+    /// Default: 0.05 (published code).
     public var dropout: Double
 
     enum CodingKeys: String, CodingKey {
@@ -136,7 +142,9 @@ public struct LowRankConfiguration: Codable, Sendable, Equatable {
     }
 }
 
-/// LoRA: the low-rank update `(alpha / r) · B A x` of a linear layer (Hu et al. 2021; Uni-Med section 3.2.3).
+/// LoRA: the low-rank update `(alpha / r) · B A x` of a linear layer.
+///
+/// Hu et al. 2021; Uni-Med section 3.2.3.
 public final class LowRankAdapter: Module {
     /// `A`: `[r, in]`, drawn at random.
     public let down: Parameter

@@ -2,7 +2,9 @@ public import Torch
 
 /// A weight of a module: trained, or frozen and only read.
 public final class Parameter {
-    /// The weight itself. Trained weights stay in the type they are updated in, usually float32.
+    /// The weight itself.
+    ///
+    /// Trained weights stay in the type they are updated in, usually float32.
     public private(set) var value: Tensor
 
     /// Whether gradients are collected and an optimizer updates the weight.
@@ -67,9 +69,13 @@ public final class Parameter {
 ///
 /// On ``Device/meta`` weights have a shape but no memory: a model of any size can be described without allocating it.
 public struct WeightBuilder: Sendable {
-    /// The type of the weights. Default: float32.
+    /// The type of the weights.
+    ///
+    /// Default: float32.
     public var dtype: DType
-    /// The device the weights live on. Default: the CPU.
+    /// The device the weights live on.
+    ///
+    /// Default: the CPU.
     public var device: Device
 
     /// Makes a builder.

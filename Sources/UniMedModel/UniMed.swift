@@ -16,9 +16,13 @@ public struct LossOutput {
 
 /// What is zeroed at random in training, beside LoRA's own dropout; nothing unless a recipe for small data asks for it.
 public struct DropoutRates: Codable, Sendable, Equatable {
-    /// The share of embeddings and of what each block of the language model adds. Default: 0.
+    /// The share of embeddings and of what each block of the language model adds.
+    ///
+    /// Default: 0.
     public var language: Double
-    /// The share of the aligned visual tokens' elements. Default: 0.
+    /// The share of the aligned visual tokens' elements.
+    ///
+    /// Default: 0.
     public var visualTokens: Double
 
     enum CodingKeys: String, CodingKey, CaseIterable {
@@ -98,7 +102,9 @@ public final class UniMed: Module {
         }
     }
 
-    /// Aligned visual tokens `f_v^align`: features `[M, N, Dv]` become `[M, N/α, Dt]` (Uni-Med eq. 7-9).
+    /// Aligned visual tokens `f_v^align`: features `[M, N, Dv]` become `[M, N/α, Dt]`.
+    ///
+    /// Uni-Med eq. 7-9.
     ///
     /// - Parameter tasks: The position of each image's task in the connector's list: `[M]` (int64).
     public func alignedTokens(
@@ -124,7 +130,9 @@ public final class UniMed: Module {
         return (try Tensor.cat([text, image]).indexSelect(0, order), weights)
     }
 
-    /// The language loss of a batch: the mean over all answer tokens (Uni-Med eq. 10).
+    /// The language loss of a batch: the mean over all answer tokens.
+    ///
+    /// Uni-Med eq. 10.
     ///
     /// Vocabulary logits are computed only where there is a target.
     ///

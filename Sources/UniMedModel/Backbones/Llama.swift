@@ -7,25 +7,45 @@ public import TorchNN
 
 /// The sizes of a ``Llama``; the defaults are LLaMA2-7B's.
 public struct LlamaConfiguration: Codable, Sendable, Equatable {
-    /// The number of token ids. Default: 32,000.
+    /// The number of token ids.
+    ///
+    /// Default: 32,000.
     public var vocabularySize: Int
-    /// `Dt`. Default: 4096.
+    /// `Dt`.
+    ///
+    /// Default: 4096.
     public var hiddenSize: Int
-    /// The width of a block's MLP. Default: 11,008.
+    /// The width of a block's MLP.
+    ///
+    /// Default: 11,008.
     public var intermediateSize: Int
-    /// The number of blocks. Default: 32.
+    /// The number of blocks.
+    ///
+    /// Default: 32.
     public var layerCount: Int
-    /// The number of attention heads. Default: 32.
+    /// The number of attention heads.
+    ///
+    /// Default: 32.
     public var headCount: Int
-    /// The number of heads of keys and values. Default: as `headCount`.
+    /// The number of heads of keys and values.
+    ///
+    /// Default: as `headCount`.
     public var keyValueHeadCount: Int
-    /// The width of one head. Default: `hiddenSize / headCount`.
+    /// The width of one head.
+    ///
+    /// Default: `hiddenSize / headCount`.
     public var headSize: Int
-    /// The base of the rotary wave lengths. Default: 10,000.
+    /// The base of the rotary wave lengths.
+    ///
+    /// Default: 10,000.
     public var ropeTheta: Double
-    /// Added to the mean square in norms. Default: 1e-5.
+    /// Added to the mean square in norms.
+    ///
+    /// Default: 1e-5.
     public var rmsNormEpsilon: Double
-    /// Whether the vocabulary head is the embedding table. Default: false.
+    /// Whether the vocabulary head is the embedding table.
+    ///
+    /// Default: false.
     public var tiesEmbeddings: Bool
 
     enum CodingKeys: String, CodingKey, CaseIterable {
@@ -121,6 +141,9 @@ public final class Llama: Module {
         if let head { members.append(.module("lm_head", head)) }
         return members
     }
+
+    /// The vocabulary head's weight `[vocabulary, C]`; `nil` when it is the embedding table.
+    var outputWeight: Parameter? { head?.weight }
 
     /// Puts LoRA beside every linear layer but the vocabulary head and freezes all other weights.
     public func attachAdapters(_ configuration: LowRankConfiguration, builder: WeightBuilder = WeightBuilder())

@@ -8,17 +8,29 @@ public import TorchNN
 
 /// The sizes of a ``VisionTransformer``; the defaults are EVA-CLIP ViT-G/14 as the published code uses it.
 public struct VisionConfiguration: Codable, Sendable, Equatable {
-    /// The side of the input image, in pixels. Default: 224.
+    /// The side of the input image, in pixels.
+    ///
+    /// Default: 224.
     public var imageSize: Int
-    /// The side of a patch, in pixels. Default: 14.
+    /// The side of a patch, in pixels.
+    ///
+    /// Default: 14.
     public var patchSize: Int
-    /// `Dv`. Default: 1408.
+    /// `Dv`.
+    ///
+    /// Default: 1408.
     public var hiddenSize: Int
-    /// The number of blocks. Default: 39, as the published code uses of the checkpoint's 40.
+    /// The number of blocks.
+    ///
+    /// Default: 39, as the published code uses of the checkpoint's 40.
     public var layerCount: Int
-    /// The number of attention heads. Default: 16.
+    /// The number of attention heads.
+    ///
+    /// Default: 16.
     public var headCount: Int
-    /// The width of a block's MLP as a multiple of `hiddenSize`, rounded down. Default: 4.3637.
+    /// The width of a block's MLP as a multiple of `hiddenSize`, rounded down.
+    ///
+    /// Default: 4.3637.
     public var mlpRatio: Double
 
     enum CodingKeys: String, CodingKey, CaseIterable {

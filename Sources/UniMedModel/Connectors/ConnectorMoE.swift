@@ -8,7 +8,9 @@ public import UniMedData
 
 /// The settings of a ``ConnectorMoE``; the defaults are the paper's.
 public struct ConnectorConfiguration: Codable, Sendable, Equatable {
-    /// `N`: the number of projection experts. Default: 5.
+    /// `N`: the number of projection experts.
+    ///
+    /// Default: 5.
     public var expertCount: Int
     /// The soft router.
     public var router: RouterConfiguration

@@ -19,9 +19,13 @@ public struct RouterConfiguration: Codable, Sendable, Equatable {
         case softmax
     }
 
-    /// What the router sees. Default: both, task token first.
+    /// What the router sees.
+    ///
+    /// Default: both, task token first.
     public var inputs: Set<Input>
-    /// How scores become weights. Default: the normalised sigmoid.
+    /// How scores become weights.
+    ///
+    /// Default: the normalised sigmoid.
     public var normalization: Normalization
     /// The width of the hidden layer; `nil` is 4 times the input, as in the published code.
     public var hiddenSize: Int?
@@ -127,7 +131,8 @@ public final class SoftRouter: Module {
             let task = try taskTokens.linear(taskWeight.cast(to: tokens.dtype), bias: bias)  // [images, hidden]
             hidden = try tokens.linear(tokenWeight.cast(to: tokens.dtype)) + task.unsqueeze(1)
         case (let taskWeight?, nil, let taskTokens?):
-            hidden = try taskTokens.linear(taskWeight.cast(to: tokens.dtype), bias: bias).unsqueeze(1)  // [images, 1, hidden]
+            // [images, 1, hidden]
+            hidden = try taskTokens.linear(taskWeight.cast(to: tokens.dtype), bias: bias).unsqueeze(1)
         case (nil, let tokenWeight?, _):
             hidden = try tokens.linear(tokenWeight.cast(to: tokens.dtype), bias: bias)
         default:
