@@ -93,7 +93,8 @@ public struct DataError: Error, Sendable, Equatable {
     private static func path(_ codingPath: [any CodingKey]) -> String? {
         var text = ""
         for key in codingPath {
-            if let index = key.intValue {
+            // An object's key may look like a number; only a list's position is called "Index 3".
+            if let index = key.intValue, key.stringValue == "Index \(index)" {
                 text += "[\(index)]"
             } else {
                 text += text.isEmpty ? key.stringValue : "." + key.stringValue

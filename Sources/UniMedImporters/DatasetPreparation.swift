@@ -19,6 +19,13 @@ public struct PreparationProgress: Sendable, Equatable {
     public var done: Int
     /// The number of all of them.
     public var total: Int
+
+    /// Makes a report of progress.
+    public init(stage: Stage, done: Int, total: Int) {
+        self.stage = stage
+        self.done = done
+        self.total = total
+    }
 }
 
 /// Makes prepared data of data sets in their original layouts.

@@ -22,7 +22,8 @@ struct PascalVOCAnnotation: Equatable {
         let parser = XMLParser(data: try DataFile.read(url))
         let reader = Reader()
         parser.delegate = reader
-        guard parser.parse() else {
+        // The parser takes a file that just stops for a whole one.
+        guard parser.parse(), parser.parserError == nil, reader.isComplete else {
             throw DataError(.malformed, "not valid XML", file: url.path, line: parser.lineNumber)
         }
         guard reader.root == "annotation" else {
@@ -40,6 +41,7 @@ struct PascalVOCAnnotation: Equatable {
     private final class Reader: NSObject, XMLParserDelegate {
         var annotation = PascalVOCAnnotation()
         var root: String?
+        var isComplete: Bool { root != nil && path.isEmpty }
         private var path: [String] = []
         private var text = ""
         private var object = Object()
