@@ -77,7 +77,10 @@ struct Unpickler {
 
     /// The text that was pushed last: inside a state dictionary, the key of the tensor that is being read.
     private var lastName: String? {
-        for item in stack.suffix(16).reversed() { if case .string(let name) = item { return name } }
+        // "storage" begins every reference to a storage.
+        for item in stack.suffix(16).reversed() {
+            if case .string(let name) = item, name != "storage" { return name }
+        }
         return nil
     }
 
@@ -348,7 +351,14 @@ struct Unpickler {
                 let (product, tooMany) = count.multipliedReportingOverflow(by: size)
                 let (reach, tooFar) = (size - 1).multipliedReportingOverflow(by: stride)
                 let (end, beyond) = last.addingReportingOverflow(reach)
-                guard !tooMany, !tooFar, !beyond, end < storage.count, product <= storage.count else {
+                guard !tooMany, product <= storage.count else {
+                    throw malformed(
+                        "a tensor has more elements than its storage",
+                        expected: place,
+                        got: "sizes \(shape)"
+                    )
+                }
+                guard !tooFar, !beyond, end < storage.count else {
                     throw malformed(
                         "a tensor reaches outside its storage",
                         expected: place,
