@@ -90,17 +90,14 @@ int32_t ct_tensor_copy_memory(const void *memory, size_t bytes, const intptr_t *
 
 int32_t ct_tensor_wrap_memory(void *memory, const intptr_t *shape, const intptr_t *strides, int32_t rank, int32_t dtype,
                               void (*release)(void *), void *context, CTTensorOut out) {
-    bool owned = false;
-    const int32_t status = guarded([&] {
-        auto deleter = [release, context](void *) { release(context); };
-        at::Tensor result = strides == nullptr
-            ? at::from_blob(memory, ints(shape, rank), std::function<void(void *)>(deleter), options(dtype))
-            : at::from_blob(memory, ints(shape, rank), ints(strides, rank), std::function<void(void *)>(deleter), options(dtype));
-        owned = true;
-        give(out, std::move(result));
+    return guarded([&] {
+        // Released when the last copy of the deleter goes, with the storage or with a failure: exactly once.
+        const std::shared_ptr<void> owner(context, release);
+        const std::function<void(void *)> deleter = [owner](void *) {};
+        give(out, strides == nullptr
+                      ? at::from_blob(memory, ints(shape, rank), deleter, options(dtype))
+                      : at::from_blob(memory, ints(shape, rank), ints(strides, rank), deleter, options(dtype)));
     });
-    if (!owned) release(context);
-    return status;
 }
 
 CTTensorRef ct_tensor_retain(CTTensorRef handle) {
