@@ -234,7 +234,7 @@ public final class SafetensorsFile: WeightSource {
             throw CheckpointError(.unwritable, file: url.path, "a header of \(header.count) bytes is too long")
         }
         let length = UInt64(header.count).littleEndian
-        try AtomicFile.write(to: url) { writer throws(CheckpointError) in
+        try DurableFile.write(to: url) { writer throws(CheckpointError) in
             try writer.write(withUnsafeBytes(of: length) { Data($0) } + header)
             for (name, tensor, _) in ordered {
                 do {

@@ -4,13 +4,13 @@ public import Foundation
 ///
 /// Bytes go to a temporary file in the same folder, which is synchronized with the disk and then renamed; then the
 /// folder is synchronized. A failure (or a kill) leaves an earlier file of that name as it was.
-public enum AtomicFile {
+public enum DurableFile {
     /// Writes a file with what `body` gives to the writer.
     ///
     /// - Throws: ``CheckpointError`` of kind `unwritable` with the path and the system's reason, or what `body` throws.
     public static func write(
         to url: URL,
-        _ body: (FileWriter) throws(CheckpointError) -> Void
+        _ body: (DurableFileWriter) throws(CheckpointError) -> Void
     ) throws(CheckpointError) {
         let path = url.path
         let folder = url.deletingLastPathComponent().path
@@ -18,7 +18,7 @@ public enum AtomicFile {
         let temporary = folder + "/.\(url.lastPathComponent).\(getpid()).\(random).partial"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw failure(path, "creating a file in its folder") }
-        let writer = FileWriter(descriptor: descriptor, path: path)
+        let writer = DurableFileWriter(descriptor: descriptor, path: path)
         do throws(CheckpointError) {
             try body(writer)
             try writer.finish()
@@ -54,7 +54,7 @@ public enum AtomicFile {
 }
 
 /// Takes the bytes of a file that is being written.
-public final class FileWriter {
+public final class DurableFileWriter {
     private var descriptor: Int32
     private let path: String
 
@@ -78,7 +78,7 @@ public final class FileWriter {
             let written = Foundation.write(descriptor, base, rest.count)
             if written < 0 {
                 if errno == EINTR { continue }
-                throw AtomicFile.failure(path, "writing byte \(count)")
+                throw DurableFile.failure(path, "writing byte \(count)")
             }
             count += written
             rest = rest.dropFirst(written)
@@ -102,9 +102,9 @@ public final class FileWriter {
     public func write(_ text: String) throws(CheckpointError) { try write(Data(text.utf8)) }
 
     func finish() throws(CheckpointError) {
-        guard fsync(descriptor) == 0 else { throw AtomicFile.failure(path, "synchronizing") }
+        guard fsync(descriptor) == 0 else { throw DurableFile.failure(path, "synchronizing") }
         let closing = descriptor
         descriptor = -1
-        guard close(closing) == 0 else { throw AtomicFile.failure(path, "closing") }
+        guard close(closing) == 0 else { throw DurableFile.failure(path, "closing") }
     }
 }

@@ -3,13 +3,13 @@ import Testing
 import Torch
 import TorchCheckpoints
 
-@Suite("Atomic file")
-struct AtomicFileTests {
+@Suite("Durable file")
+struct DurableFileTests {
     @Test func `bytes arrive and nothing else is left`() throws {
         try withTemporaryFolder { folder in
             let url = folder.appending(path: "état.json")
-            try AtomicFile.write(Data("one".utf8), to: url)
-            try AtomicFile.write(Data("two".utf8), to: url)
+            try DurableFile.write(Data("one".utf8), to: url)
+            try DurableFile.write(Data("two".utf8), to: url)
             #expect(try Data(contentsOf: url) == Data("two".utf8))
             #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 1)
         }
@@ -18,10 +18,10 @@ struct AtomicFileTests {
     @Test func `a failure keeps the earlier file and leaves nothing half-written`() throws {
         try withTemporaryFolder { folder in
             let url = folder.appending(path: "state")
-            try AtomicFile.write(Data("old".utf8), to: url)
+            try DurableFile.write(Data("old".utf8), to: url)
             let failure = CheckpointError(.tensor, file: nil, "stop")
             #expect(throws: failure) {
-                try AtomicFile.write(to: url) { writer throws(CheckpointError) in
+                try DurableFile.write(to: url) { writer throws(CheckpointError) in
                     try writer.write("new")
                     throw failure
                 }
@@ -43,7 +43,7 @@ struct AtomicFileTests {
 
             let taken = folder.appending(path: "taken")
             try FileManager.default.createDirectory(at: taken, withIntermediateDirectories: false)
-            let second = #expect(throws: CheckpointError.self) { try AtomicFile.write(Data([1]), to: taken) }
+            let second = #expect(throws: CheckpointError.self) { try DurableFile.write(Data([1]), to: taken) }
             #expect(second?.description.contains("Is a directory") == true)
             #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["taken"])
         }
@@ -54,7 +54,7 @@ struct AtomicFileTests {
     func `a full disk is an error with path and reason`() throws {
         let descriptor = open("/dev/full", O_WRONLY)
         try #require(descriptor >= 0)
-        let writer = FileWriter(descriptor: descriptor, path: "/dev/full")
+        let writer = DurableFileWriter(descriptor: descriptor, path: "/dev/full")
         let error = #expect(throws: CheckpointError.self) { try writer.write(Data(count: 100_000)) }
         #expect(error?.kind == .unwritable)
         #expect(error?.description.contains("/dev/full") == true)
