@@ -69,7 +69,7 @@ let package = Package(
         .target(name: "CImageCodecs", dependencies: ["CLibPNG", "CLibJPEG", "CLibTIFF"]),
         room("UniMedImaging", ["CImageCodecs"]),
         room("UniMedImporters", ["UniMedData", "UniMedImaging"]),
-        room("UniMedReports", ["UniMedData", "UniMedMetrics", mustache], resources: [.process("Templates")]),
+        room("UniMedReports", ["UniMedData", "UniMedMetrics", mustache]),
 
         // The model, and what is done with it.
         room("UniMedModel", ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedData"]),
