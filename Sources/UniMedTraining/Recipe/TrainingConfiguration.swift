@@ -1,6 +1,6 @@
 public import TorchNN
 public import UniMedData
-import UniMedModel
+public import UniMedModel
 
 /// The learning rate over the steps: linear warm-up, then half a cosine.
 ///
@@ -86,6 +86,10 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var gradientClipping: Double?
     /// The share of an answer token's probability that is spread over the vocabulary. Default: 0.
     public var labelSmoothing: Double
+    /// Each token of an answer of `n` tokens weighs `n ** -lengthExponent` in the loss. Default: 0, the paper's plain mean.
+    public var lengthExponent: Double
+    /// What is zeroed at random, beside LoRA's own dropout. Default: nothing.
+    public var dropout: DropoutRates
     /// The longest sequence in tokens, with the image's; longer prompts lose tokens. `nil` keeps all.
     public var maximumLength: Int?
     /// The views of each training picture whose features are kept, the picture itself included. Default: 1.
@@ -98,8 +102,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var logEvery: Int
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case steps, batchSize, composition, learningRate, optimizer, gradientClipping, labelSmoothing, maximumLength
-        case views, checkpointEvery, keptCheckpoints, logEvery
+        case steps, batchSize, composition, learningRate, optimizer, gradientClipping, labelSmoothing
+        case lengthExponent, dropout, maximumLength, views, checkpointEvery, keptCheckpoints, logEvery
     }
 
     /// Makes a configuration.
@@ -111,6 +115,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         optimizer: AdamWConfiguration = AdamWConfiguration(),
         gradientClipping: Double? = nil,
         labelSmoothing: Double = 0,
+        lengthExponent: Double = 0,
+        dropout: DropoutRates = DropoutRates(),
         maximumLength: Int? = nil,
         views: Int = 1,
         checkpointEvery: Int = 500,
@@ -124,6 +130,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         self.optimizer = optimizer
         self.gradientClipping = gradientClipping
         self.labelSmoothing = labelSmoothing
+        self.lengthExponent = lengthExponent
+        self.dropout = dropout
         self.maximumLength = maximumLength
         self.views = views
         self.checkpointEvery = checkpointEvery
@@ -142,6 +150,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         optimizer = try container.decodeStrictly(.optimizer, default: defaults.optimizer)
         gradientClipping = try container.decodeIfPresent(Double.self, forKey: .gradientClipping)
         labelSmoothing = try container.decode(.labelSmoothing, default: defaults.labelSmoothing)
+        lengthExponent = try container.decode(.lengthExponent, default: defaults.lengthExponent)
+        dropout = try container.decode(.dropout, default: defaults.dropout)
         maximumLength = try container.decodeIfPresent(Int.self, forKey: .maximumLength)
         views = try container.decode(.views, default: defaults.views)
         checkpointEvery = try container.decode(.checkpointEvery, default: defaults.checkpointEvery)
@@ -160,6 +170,11 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
             (0..<1).contains(labelSmoothing),
             .labelSmoothing,
             "expected 0 or more and less than 1, found \(labelSmoothing)"
+        )
+        try container.require(
+            (0...1).contains(lengthExponent),
+            .lengthExponent,
+            "expected 0...1, found \(lengthExponent)"
         )
         if let maximumLength {
             try container.require(maximumLength > 8, .maximumLength, "expected more than 8, found \(maximumLength)")
