@@ -1,6 +1,6 @@
-import Foundation
+public import Foundation
+import Torch
 import TorchCheckpoints
-public import Torch
 import UniMedData
 import UniMedTasks
 import UniMedTokenizers

@@ -1,4 +1,4 @@
-import Foundation
+public import Foundation
 import Yams
 
 /// Why a recipe cannot be used: which file, which field, and what is wrong with it.
@@ -60,7 +60,7 @@ public struct RecipeError: Error, Sendable, Equatable, CustomStringConvertible, 
             .composer(_, let problem, let mark, _):
             self.init("not YAML: \(problem)", file: file, line: mark.line)
         case .duplicatedKeysInMapping(let duplicates, let context):
-            let keys = duplicates.map { $0.string ?? "a key" }.sorted().joined(separator: ", ")
+            let keys = duplicates.map { "\($0)" }.sorted().joined(separator: ", ")
             self.init("\(keys): there twice", file: file, line: context.mark.line)
         default:
             let text = "\(error)".split(separator: "\n").first.map(String.init) ?? "\(error)"

@@ -147,7 +147,7 @@ public final class TrainingRun {
             let model = try UniMed(configuration, builder: WeightBuilder(device: device))
             if let path = weights.vision {
                 // The last block, norm and head of the published file are not used.
-                var map = KeyMap(["norm.*": nil, "head.*": nil, "fc_norm.*": nil])
+                var map: KeyMap = ["norm.*": nil, "head.*": nil, "fc_norm.*": nil]
                 for block in configuration.vision.layerCount..<configuration.vision.layerCount + 8 {
                     map = map.followed(by: KeyMap([(file: "blocks.\(block).**", model: nil)]))
                 }
@@ -161,14 +161,23 @@ public final class TrainingRun {
                 try loadWeights(
                     into: Self.named(model.language),
                     from: Checkpoint.open(resolve(path)),
-                    mapping: KeyMap(["model.layers.*.self_attn.rotary_emb.inv_freq": nil]).followed(by: .identity),
+                    mapping: Self.languageMap,
                     allowedMissing: ["**.lora_A.weight", "**.lora_B.weight"]
                 )
+            }
+            if weights.language == nil, let first = tokenizer.model.id(ofPiece: SentencePieceTrainer.boxCoordinates[0]) {
+                // A model from scratch starts with coordinates that know their order.
+                let ids = SentencePieceTrainer.boxCoordinates.compactMap { tokenizer.model.id(ofPiece: $0) }
+                if first != tokenizer.unknownID, ids.count == SentencePieceTrainer.boxCoordinates.count {
+                    try model.language.initializeOrdinalTokens(ids)
+                }
             }
             model.computeDType = recipe.precision.dtype
             return model
         }
     }
+
+    private static let languageMap: KeyMap = ["model.layers.*.self_attn.rotary_emb.inv_freq": nil, "**": "**"]
 
     private static func named(_ module: any Module) -> [(name: String, tensor: Tensor)] {
         module.namedParameters().map { (name: $0.name, tensor: $0.parameter.value) }

@@ -45,27 +45,36 @@ enum VisionInitialization {
     /// Basis functions are ordered by frequency; those of high frequency have a larger gain, which flattens the spectrum
     /// of natural pictures.
     private static func cosinePatches(patch: Int, width: Int, _ generator: inout SeededGenerator) -> [Float] {
-        let basis = (0..<patch).map { u in
-            (0..<patch).map { x in
-                cos(.pi * Double(u) * (Double(x) + 0.5) / Double(patch)) * ((u == 0 ? 1 : 2) / Double(patch)).squareRoot()
-            }
+        let size = Double(patch)
+        var basis: [[Double]] = []
+        for u in 0..<patch {
+            let length: Double = (u == 0 ? 1 / size : 2 / size).squareRoot()
+            let frequency = Double.pi * Double(u) / size
+            basis.append((0..<patch).map { x in cos(frequency * (Double(x) + 0.5)) * length })
         }
-        let order = (0..<patch * patch).map { ($0 / patch, $0 % patch) }.sorted {
-            ($0.0 * $0.0 + $0.1 * $0.1, $0.0, $0.1) < ($1.0 * $1.0 + $1.1 * $1.1, $1.0, $1.1)
+        struct Frequency {
+            let u: Int
+            let v: Int
+            var square: Int { u * u + v * v }
+        }
+        let all = (0..<patch * patch).map { Frequency(u: $0 / patch, v: $0 % patch) }
+        let order = all.sorted { a, b in
+            a.square != b.square ? a.square < b.square : (a.u, a.v) < (b.u, b.v)
         }
         let colors: [(axis: [Double], count: Int, gain: Double)] = [
             ([1.0 / 3, 1.0 / 3, 1.0 / 3], patch * patch, 4), ([0.5, 0, -0.5], 16, 12), ([-0.25, 0.5, -0.25], 16, 12),
         ]
         var rows: [[Float]] = []
         for color in colors {
-            for (u, v) in order.prefix(color.count) {
-                let frequency = Double(u * u + v * v).squareRoot()
-                let factor = (0.3 + frequency) / Double(patch) * color.gain
+            for frequency in order.prefix(color.count) {
+                let factor = (0.3 + Double(frequency.square).squareRoot()) / size * color.gain
+                let (vertical, horizontal) = (basis[frequency.u], basis[frequency.v])
                 var row: [Float] = []
                 row.reserveCapacity(3 * patch * patch)
                 for axis in color.axis {
                     for y in 0..<patch {
-                        for x in 0..<patch { row.append(Float(axis * basis[u][y] * basis[v][x] * factor)) }
+                        let scale = axis * vertical[y] * factor
+                        for x in 0..<patch { row.append(Float(scale * horizontal[x])) }
                     }
                 }
                 rows.append(row)
