@@ -283,7 +283,8 @@ final class JointTrainer {
             throw TrainingError(.checkpoint, problem, file: checkpoint.path, field: "formatVersion")
         }
         guard state.key == key else {
-            let problem = "the checkpoint belongs to a run with other data, model or training settings; "
+            let problem =
+                "the checkpoint belongs to a run with other data, model or training settings; "
                 + "use another folder, or the recipe it was started with"
             throw TrainingError(.checkpoint, problem, file: checkpoint.path, field: "key")
         }

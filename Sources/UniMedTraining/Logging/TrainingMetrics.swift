@@ -1,5 +1,5 @@
 public import Foundation
-public import UniMedData
+import UniMedData
 
 /// What is logged of the steps since the last line.
 public struct TrainingMetrics: Codable, Sendable, Equatable {

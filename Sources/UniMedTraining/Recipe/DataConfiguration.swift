@@ -5,11 +5,17 @@ import UniMedModel
 public struct DataConfiguration: Codable, Sendable, Equatable {
     /// The data sets, in the order in which they are imported.
     public var sets: [DatasetConfiguration]
-    /// The width and height at which pictures are kept, in pixels. Default: 224.
+    /// The width and height at which pictures are kept, in pixels.
+    ///
+    /// Default: 224.
     public var imageSize: Int
-    /// How often each task is drawn. Default: in proportion to its samples (Uni-Med, section 4.1).
+    /// How often each task is drawn.
+    ///
+    /// Default: in proportion to its samples (Uni-Med, section 4.1).
     public var rates: TaskRates
-    /// How samples are drawn within a task. Default: every sample is as likely as any other.
+    /// How samples are drawn within a task.
+    ///
+    /// Default: every sample is as likely as any other.
     public var balance: SampleBalance
 
     enum CodingKeys: String, CodingKey, CaseIterable {
@@ -70,9 +76,13 @@ public struct DatasetConfiguration: Codable, Sendable, Equatable {
     public var path: String?
     /// The data set's name in the samples; `nil` is the importer's.
     public var name: String?
-    /// The part of the groups that becomes the validation split where the data set names none. Default: 0.2.
+    /// The part of the groups that becomes the validation split where the data set names none.
+    ///
+    /// Default: 0.2.
     public var validationFraction: Double
-    /// The part of the groups that becomes the test split where the data set names none. Default: 0.
+    /// The part of the groups that becomes the test split where the data set names none.
+    ///
+    /// Default: 0.
     public var testFraction: Double
     /// The seed of the split, and of phantoms; `nil` is the recipe's.
     public var seed: UInt64?
@@ -162,16 +172,24 @@ public struct AugmentationConfiguration: Codable, Sendable, Equatable {
         case square
     }
 
-    /// The mirrorings and turns after which answers still hold. Default: none.
+    /// The mirrorings and turns after which answers still hold.
+    ///
+    /// Default: none.
     public var symmetry: Symmetry
-    /// The smallest part of the picture's area that a crop shows. Default: 0.35.
+    /// The smallest part of the picture's area that a crop shows.
+    ///
+    /// Default: 0.35.
     public var minimumArea: Double
-    /// The largest rotation to either side, in degrees. Default: 15.
+    /// The largest rotation to either side, in degrees.
+    ///
+    /// Default: 15.
     public var rotation: Double
     /// How far views that keep boxes and answers go between the whole picture (0) and the crops of pretraining (1).
     /// Default: 0.6.
     public var strength: Double
-    /// The largest change of each colour's brightness, as a share. Default: 0, for grey pictures.
+    /// The largest change of each colour's brightness, as a share.
+    ///
+    /// Default: 0, for grey pictures.
     public var colorCast: Double
 
     enum CodingKeys: String, CodingKey, CaseIterable {

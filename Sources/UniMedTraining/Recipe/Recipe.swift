@@ -24,7 +24,9 @@ public struct Recipe: Codable, Sendable, Equatable {
     public var seed: UInt64
     /// Where the model lives: `cpu`, `cuda` or `cuda:1`.
     public var device: String
-    /// The type of the computation. Default: float32.
+    /// The type of the computation.
+    ///
+    /// Default: float32.
     public var precision: Precision
     /// The CPU threads of one operation; `nil` leaves LibTorch's own choice. A run continues bit for bit only with the
     /// same number.

@@ -18,7 +18,8 @@ public enum TokenizerConfiguration: Codable, Sendable, Equatable {
             throw DecodingError.dataCorrupted(
                 DecodingError.Context(
                     codingPath: decoder.codingPath,
-                    debugDescription: "expected either train or file, found \(container.contains(.train) ? "both" : "none")"
+                    debugDescription:
+                        "expected either train or file, found \(container.contains(.train) ? "both" : "none")"
                 )
             )
         }
@@ -41,9 +42,13 @@ public enum TokenizerConfiguration: Codable, Sendable, Equatable {
 
 /// How a vocabulary is trained.
 public struct TokenizerTraining: Codable, Sendable, Equatable {
-    /// The number of pieces. Default: 2000.
+    /// The number of pieces.
+    ///
+    /// Default: 2000.
     public var vocabularySize: Int
-    /// Whether the box coordinates `<0>` to `<100>` are one piece each. Default: yes.
+    /// Whether the box coordinates `<0>` to `<100>` are one piece each.
+    ///
+    /// Default: yes.
     public var coordinateTokens: Bool
 
     enum CodingKeys: String, CodingKey, CaseIterable {

@@ -7,15 +7,23 @@ public import UniMedModel
 /// The defaults are the paper's schedule with the published code's peak (see the reference's differences): peak 1e-5,
 /// lowest 1e-7, warm-up over a tenth of the steps.
 public struct LearningRateConfiguration: Codable, Sendable, Equatable {
-    /// The highest rate. Default: 1e-5 (published code; the paper says 1e-6).
+    /// The highest rate.
+    ///
+    /// Default: 1e-5 (published code; the paper says 1e-6).
     public var peak: Double
-    /// The rate at the last step. Default: 1e-7.
+    /// The rate at the last step.
+    ///
+    /// Default: 1e-7.
     public var lowest: Double
-    /// The rate at step 0. Default: `lowest`.
+    /// The rate at step 0.
+    ///
+    /// Default: `lowest`.
     public var warmupStart: Double
     /// The steps until the peak; `nil` is a tenth of all steps (Uni-Med, section 4.1: 10,000 of 100,000).
     public var warmupSteps: Int?
-    /// Where the cosine starts. Default: at step 0, as in the published code.
+    /// Where the cosine starts.
+    ///
+    /// Default: at step 0, as in the published code.
     public var cosineStart: LearningRateSchedule.CosineStart
 
     enum CodingKeys: String, CodingKey, CaseIterable {
@@ -74,9 +82,13 @@ public struct LearningRateConfiguration: Codable, Sendable, Equatable {
 public struct TrainingConfiguration: Codable, Sendable, Equatable {
     /// The number of optimizer steps.
     public var steps: Int
-    /// The samples of a step. Default: 4 (Uni-Med, section 4.1).
+    /// The samples of a step.
+    ///
+    /// Default: 4 (Uni-Med, section 4.1).
     public var batchSize: Int
-    /// Whether a batch mixes tasks. Default: it does.
+    /// Whether a batch mixes tasks.
+    ///
+    /// Default: it does.
     public var composition: BatchComposition
     /// The learning rate over the steps.
     public var learningRate: LearningRateConfiguration
@@ -84,21 +96,35 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var optimizer: AdamWConfiguration
     /// The largest norm of all gradients together; `nil` does not clip, as in the published code.
     public var gradientClipping: Double?
-    /// The share of an answer token's probability that is spread over the vocabulary. Default: 0.
+    /// The share of an answer token's probability that is spread over the vocabulary.
+    ///
+    /// Default: 0.
     public var labelSmoothing: Double
-    /// Each token of an answer of `n` tokens weighs `n ** -lengthExponent` in the loss. Default: 0, the paper's plain mean.
+    /// Each token of an answer of `n` tokens weighs `n ** -lengthExponent` in the loss.
+    ///
+    /// Default: 0, the paper's plain mean.
     public var lengthExponent: Double
-    /// What is zeroed at random, beside LoRA's own dropout. Default: nothing.
+    /// What is zeroed at random, beside LoRA's own dropout.
+    ///
+    /// Default: nothing.
     public var dropout: DropoutRates
     /// The longest sequence in tokens, with the image's; longer prompts lose tokens. `nil` keeps all.
     public var maximumLength: Int?
-    /// The views of each training picture whose features are kept, the picture itself included. Default: 1.
+    /// The views of each training picture whose features are kept, the picture itself included.
+    ///
+    /// Default: 1.
     public var views: Int
-    /// The steps between two checkpoints. Default: 500.
+    /// The steps between two checkpoints.
+    ///
+    /// Default: 500.
     public var checkpointEvery: Int
-    /// The checkpoints that are kept. Default: 2.
+    /// The checkpoints that are kept.
+    ///
+    /// Default: 2.
     public var keptCheckpoints: Int
-    /// The steps between two lines of metrics. Default: 10.
+    /// The steps between two lines of metrics.
+    ///
+    /// Default: 10.
     public var logEvery: Int
 
     enum CodingKeys: String, CodingKey, CaseIterable {
@@ -164,7 +190,11 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
             try container.require(value > 0, key, "must be positive, found \(value)")
         }
         if let gradientClipping {
-            try container.require(gradientClipping > 0, .gradientClipping, "must be positive, found \(gradientClipping)")
+            try container.require(
+                gradientClipping > 0,
+                .gradientClipping,
+                "must be positive, found \(gradientClipping)"
+            )
         }
         try container.require(
             (0..<1).contains(labelSmoothing),
@@ -194,9 +224,13 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
 
 /// How the trained model is evaluated.
 public struct EvaluationConfiguration: Codable, Sendable, Equatable {
-    /// The part of the data that is evaluated. Default: validation.
+    /// The part of the data that is evaluated.
+    ///
+    /// Default: validation.
     public var split: Split
-    /// The samples answered at once. Default: 32.
+    /// The samples answered at once.
+    ///
+    /// Default: 32.
     public var batchSize: Int
     /// The tokens an answer has at most, by the task's short code; other tasks have their default.
     public var maximumNewTokens: [MedicalTask: Int]

@@ -9,23 +9,39 @@ import UniMedModel
 public struct VisionPretrainingConfiguration: Codable, Sendable, Equatable {
     /// The number of optimizer steps.
     public var steps: Int
-    /// The views of a step. Default: 16.
+    /// The views of a step.
+    ///
+    /// Default: 16.
     public var batchSize: Int
-    /// The learning rate over the steps. Default: peak 1.2e-3, lowest a hundredth of it, warm-up a twentieth of the steps.
+    /// The learning rate over the steps.
+    ///
+    /// Default: peak 1.2e-3, lowest a hundredth of it, warm-up a twentieth of the steps.
     public var learningRate: LearningRateConfiguration
     /// The optimizer's settings.
     public var optimizer: AdamWConfiguration
-    /// The largest norm of all gradients together. Default: 1.
+    /// The largest norm of all gradients together.
+    ///
+    /// Default: 1.
     public var gradientClipping: Double
-    /// The share of a field's probability that is spread over its values. Default: 0.1.
+    /// The share of a field's probability that is spread over its values.
+    ///
+    /// Default: 0.1.
     public var labelSmoothing: Double
-    /// The share of the pooled vector that is zeroed before the heads. Default: 0.1.
+    /// The share of the pooled vector that is zeroed before the heads.
+    ///
+    /// Default: 0.1.
     public var dropout: Double
-    /// The chance that the last block's branches are left out for a picture, growing from 0 in the first. Default: 0.1.
+    /// The chance that the last block's branches are left out for a picture, growing from 0 in the first.
+    ///
+    /// Default: 0.1.
     public var dropPath: Double
-    /// The largest share of a picture's patches that is hidden; each picture draws its own. Default: 0.5.
+    /// The largest share of a picture's patches that is hidden; each picture draws its own.
+    ///
+    /// Default: 0.5.
     public var maskRatio: Double
-    /// The words of reports that are predicted, the most frequent ones. Default: 200.
+    /// The words of reports that are predicted, the most frequent ones.
+    ///
+    /// Default: 200.
     public var wordCount: Int
     /// The share of each data set in a batch, by name; empty for shares by the number of pictures.
     public var shares: [String: Double]
@@ -33,9 +49,13 @@ public struct VisionPretrainingConfiguration: Codable, Sendable, Equatable {
     public var losses: LossFactors
     /// How the transformer starts.
     public var initialization: Initialization
-    /// The steps between two checkpoints. Default: 500.
+    /// The steps between two checkpoints.
+    ///
+    /// Default: 500.
     public var checkpointEvery: Int
-    /// The steps between two lines of metrics. Default: 50.
+    /// The steps between two lines of metrics.
+    ///
+    /// Default: 50.
     public var logEvery: Int
 
     /// The factors of the kinds of loss; each is 1 unless named.
@@ -157,7 +177,8 @@ public struct VisionPretrainingConfiguration: Codable, Sendable, Equatable {
         }
         try container.require(wordCount >= 0, .wordCount, "must not be negative, found \(wordCount)")
         try container.require(
-            shares.values.allSatisfy { $0 >= 0 && $0.isFinite } && (shares.isEmpty || shares.values.contains { $0 > 0 }),
+            shares.values.allSatisfy { $0 >= 0 && $0.isFinite }
+                && (shares.isEmpty || shares.values.contains { $0 > 0 }),
             .shares,
             "expected numbers of 0 or more, at least one of them positive"
         )

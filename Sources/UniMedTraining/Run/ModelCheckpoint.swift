@@ -1,7 +1,7 @@
 public import Foundation
 public import Torch
 import TorchCheckpoints
-public import TorchNN
+import TorchNN
 import UniMedData
 public import UniMedModel
 public import UniMedTokenizers

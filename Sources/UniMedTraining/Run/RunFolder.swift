@@ -30,7 +30,11 @@ enum RunFolder {
     /// Gives a folder another name, and makes that durable.
     static func rename(_ old: URL, to new: URL) throws(TrainingError) {
         guard Foundation.rename(old.path, new.path) == 0 else {
-            throw TrainingError(.fileSystem, "cannot be given its name: \(String(cString: strerror(errno)))", file: new.path)
+            throw TrainingError(
+                .fileSystem,
+                "cannot be given its name: \(String(cString: strerror(errno)))",
+                file: new.path
+            )
         }
         try training { try UniMedData.AtomicFile.synchronizeFolder(new.deletingLastPathComponent().path) }
     }

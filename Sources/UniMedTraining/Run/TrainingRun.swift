@@ -59,7 +59,9 @@ public final class TrainingRun {
         record = RunRecord(recipe)
         try RunFolder.create(folder)
         let yaml = try training { try recipe.yaml() }
-        try training { try UniMedData.AtomicFile.write(Data(yaml.utf8), to: folder.appendingPathComponent("recipe.yaml")) }
+        try training {
+            try UniMedData.AtomicFile.write(Data(yaml.utf8), to: folder.appendingPathComponent("recipe.yaml"))
+        }
         try writeRecord()
     }
 
@@ -165,7 +167,8 @@ public final class TrainingRun {
                     allowedMissing: ["**.lora_A.weight", "**.lora_B.weight"]
                 )
             }
-            if weights.language == nil, let first = tokenizer.model.id(ofPiece: SentencePieceTrainer.boxCoordinates[0]) {
+            if weights.language == nil, let first = tokenizer.model.id(ofPiece: SentencePieceTrainer.boxCoordinates[0])
+            {
                 // A model from scratch starts with coordinates that know their order.
                 let ids = SentencePieceTrainer.boxCoordinates.compactMap { tokenizer.model.id(ofPiece: $0) }
                 if first != tokenizer.unknownID, ids.count == SentencePieceTrainer.boxCoordinates.count {
@@ -215,7 +218,9 @@ public final class TrainingRun {
             try training { try SafetensorsFile.write(Self.named(model.vision).map { ($0.name, $0.tensor) }, to: file) }
             try StageKey.write(key, stage)
         } else {
-            try training { try loadWeights(into: Self.named(model.vision), from: SafetensorsFile(contentsOf: file)) }
+            try training {
+                _ = try loadWeights(into: Self.named(model.vision), from: SafetensorsFile(contentsOf: file))
+            }
         }
         progress(
             StageProgress(stage: .vision, done: configuration.steps, total: configuration.steps, unit: "steps")
@@ -346,7 +351,8 @@ public final class TrainingRun {
 
     private func check(_ data: PreparedData) throws(TrainingError) {
         guard data.images.count == 0 || data.images.size == recipe.data.imageSize else {
-            let problem = "the prepared pictures have \(data.images.size) pixels a side, the recipe says "
+            let problem =
+                "the prepared pictures have \(data.images.size) pixels a side, the recipe says "
                 + "\(recipe.data.imageSize)"
             throw TrainingError(.data, problem, file: data.folder.path, field: "data.imageSize")
         }

@@ -1,9 +1,9 @@
-public import Foundation
+import Foundation
 public import Torch
 import TorchCheckpoints
 import TorchNN
-public import UniMedData
-public import UniMedModel
+import UniMedData
+import UniMedModel
 
 /// The features of the frozen vision transformer, computed once per picture and kept on disk.
 ///
@@ -70,7 +70,7 @@ public final class FeatureCache {
             for (name, parameter) in module.namedParameters(prefix: prefix + ".") {
                 hash.update("\(name) \(parameter.value.summary)")
                 let host = try parameter.value.to(.cpu)
-        
+
                 hash.update(
                     try host.withHostBytes { bytes in
                         var inner = SHA256()

@@ -53,9 +53,9 @@ struct VisionTargets: Sendable {
             uniquingKeysWith: { first, _ in first }
         )
         let annotations = data.annotations.filter { $0.split == .train }
-        fields = Self.fields(of: annotations)
-        words = Self.words(of: annotations, count: wordCount)
-        labels = Self.labels(of: annotations)
+        let fields = Self.fields(of: annotations)
+        let words = Self.words(of: annotations, count: wordCount)
+        let labels = Self.labels(of: annotations)
         let fieldValues = fields.map { field in
             Dictionary(uniqueKeysWithValues: field.values.enumerated().map { ($1, $0) })
         }
@@ -109,6 +109,9 @@ struct VisionTargets: Sendable {
             }
             pictures.append(picture)
         }
+        self.fields = fields
+        self.words = words
+        self.labels = labels
         self.pictures = pictures
         self.groups = groups
         largestCounts = largest
