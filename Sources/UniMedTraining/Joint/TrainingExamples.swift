@@ -1,0 +1,200 @@
+import Foundation
+import UniMedData
+import UniMedModel
+import UniMedTasks
+import UniMedTokenizers
+
+/// A sample as the training step takes it.
+struct TrainingExample: Sendable, Equatable {
+    /// The prompt with its answer.
+    let prompt: EncodedPrompt
+    /// The row of the picture's features; `nil` for question answering.
+    let featureRow: Int?
+}
+
+/// Turns drawn samples into prompts: instruction, view, answer, token ids.
+struct TrainingExamples: Sendable {
+    /// The training split.
+    let samples: [Sample]
+    /// The order in which a sampler sees the samples: positions in ``samples``, repeated ones where kinds are balanced.
+    let entries: [Int]
+    /// The rates of the tasks, from the samples as they are.
+    let rates: TaskRates
+    private let pictures: [Int]
+    private let plan: ViewPlan
+    private let encoder: PromptEncoder
+    /// The annotated objects of each picture, for questions that count them.
+    private let objects: [Int: [NamedBox]]
+
+    private static let countPrefix = "count "
+    /// Boxes that a view cuts to less than this share of a side are not asked for.
+    private static let smallestSide = 0.02
+
+    /// Prepares the training split.
+    ///
+    /// - Throws: ``TrainingError`` when there are no training samples or a sample's picture is missing.
+    init(
+        _ data: PreparedData,
+        configuration: DataConfiguration,
+        encoder: PromptEncoder,
+        plan: ViewPlan,
+        seed: UInt64
+    ) throws(TrainingError) {
+        let samples = data.indices(split: .train).map { data.samples[$0] }
+        guard !samples.isEmpty else {
+            throw TrainingError(.data, "there is no sample of the training split", file: data.folder.path)
+        }
+        var pictures: [Int] = []
+        for sample in samples {
+            if let position = data.images.position(of: sample) {
+                pictures.append(position)
+            } else if sample.task.usesImage {
+                let problem = "the picture of sample \(sample.id) of \(sample.dataset) is not in the prepared data"
+                throw TrainingError(.data, problem, file: data.folder.path)
+            } else {
+                pictures.append(-1)
+            }
+        }
+        var objects: [Int: [NamedBox]] = [:]
+        for annotation in data.annotations where annotation.split == .train {
+            guard
+                let position = data.images.position(dataset: annotation.dataset, path: annotation.image.path),
+                plan.viewCount(of: position) > 1
+            else { continue }
+            let (width, height) = (Double(annotation.image.width), Double(annotation.image.height))
+            objects[position] = annotation.objects.map { object in
+                NamedBox(name: object.name, box: object.box.scaled(byX: 1 / width, y: 1 / height))
+            }
+        }
+        self.samples = samples
+        self.pictures = pictures
+        self.plan = plan
+        self.encoder = encoder
+        self.objects = objects
+        rates = try TrainingExamples.rates(configuration.rates, samples: samples)
+        switch configuration.balance {
+        case .samples: entries = Array(samples.indices)
+        case .kinds: entries = TrainingExamples.balanced(samples, seed: seed)
+        }
+    }
+
+    /// The task of each entry.
+    var tasks: [MedicalTask] { entries.map { samples[$0].task } }
+
+    /// The prompt of a draw. The template, and the view of the picture, follow from the draw's seed.
+    ///
+    /// - Throws: `TaskError` or `TokenizerError` when the sample lacks what its task needs.
+    func example(for draw: MixtureDraw) throws -> TrainingExample {
+        let index = entries[draw.sampleIndex]
+        var sample = samples[index]
+        var row: Int?
+        if pictures[index] >= 0, sample.task.usesImage {
+            let (view, adapted) = self.view(of: sample, picture: pictures[index], seed: draw.seed)
+            sample = adapted
+            row = plan.row(of: pictures[index], view: view)
+        }
+        let definition = TaskRegistry.definition(of: sample.task)
+        var instruction = try definition.instruction(for: sample, templateSeed: draw.seed)
+        // The encoder writes the task's tag itself.
+        let tag = sample.task.promptTag + " "
+        if instruction.hasPrefix(tag) { instruction.removeFirst(tag.count) }
+        let prompt = try encoder.training(
+            task: sample.task,
+            instruction: instruction,
+            answer: try definition.target(for: sample),
+            hasImage: row != nil
+        )
+        return TrainingExample(prompt: prompt, featureRow: row)
+    }
+
+    // MARK: Views
+
+    /// A view that the sample can be asked about, and the sample as it is there.
+    private func view(of sample: Sample, picture: Int, seed: UInt64) -> (view: Int, sample: Sample) {
+        let count = plan.viewCount(of: picture)
+        guard count > 1 else { return (0, sample) }
+        var generator = SeededGenerator.derived(from: seed, label: "view")
+        // A few draws find a view that fits; the picture itself always does.
+        for _ in 0..<4 {
+            let index = generator.integer(below: count)
+            if index == 0 { break }
+            if let adapted = adapt(sample, picture: picture, view: plan.view(of: picture, index: index)) {
+                return (index, adapted)
+            }
+        }
+        return (0, sample)
+    }
+
+    /// The sample as it is in a view; `nil` when it cannot be asked there.
+    func adapt(_ sample: Sample, picture: Int, view: ImageView) -> Sample? {
+        var sample = sample
+        if let box = sample.box, let image = sample.image {
+            let (width, height) = (Double(image.width), Double(image.height))
+            guard let visible = view.visibleBox(box.scaled(byX: 1 / width, y: 1 / height)),
+                visible.width >= Self.smallestSide, visible.height >= Self.smallestSide
+            else { return nil }
+            sample.box = visible.scaled(byX: width, y: height)
+        }
+        if let kind = sample.questionKind, kind.hasPrefix(Self.countPrefix) {
+            // The number in the view, provided that the annotation explains the number in the picture.
+            let name = String(kind.dropFirst(Self.countPrefix.count))
+            let named = (objects[picture] ?? []).filter { $0.name == name }
+            guard "\(named.count)" == sample.answer else { return nil }
+            sample.answer = "\(named.count { view.visibleBox($0.box) != nil })"
+        }
+        return sample
+    }
+
+    // MARK: Balance
+
+    private static func rates(_ rates: TaskRates, samples: [Sample]) throws(TrainingError) -> TaskRates {
+        let counts = samples.reduce(into: [MedicalTask: Double]()) { $0[$1.task, default: 0] += 1 }
+        switch rates {
+        case .proportional: return .explicit(counts)
+        case .temperature(let temperature): return .explicit(counts.mapValues { pow($0, 1 / temperature) })
+        case .explicit: return rates
+        }
+    }
+
+    /// What samples of a task are alike in: the data set and the kind of question or, where an object is named, its name.
+    private struct Kind: Hashable {
+        let task: MedicalTask
+        let dataset: String
+        let name: String
+
+        init(_ sample: Sample) {
+            task = sample.task
+            dataset = sample.dataset
+            name = sample.objectName ?? sample.questionKind ?? ""
+        }
+    }
+
+    /// Repeats samples so that every kind of a task has as many entries as the task's largest.
+    private static func balanced(_ samples: [Sample], seed: UInt64) -> [Int] {
+        var groups: [Kind: [Int]] = [:]
+        var order: [Kind] = []
+        for (index, sample) in samples.enumerated() {
+            let kind = Kind(sample)
+            if groups[kind] == nil { order.append(kind) }
+            groups[kind, default: []].append(index)
+        }
+        var largest: [MedicalTask: Int] = [:]
+        for (kind, members) in groups { largest[kind.task] = max(largest[kind.task] ?? 0, members.count) }
+        var generator = SeededGenerator.derived(from: seed, label: "balance")
+        var entries: [Int] = []
+        for kind in order {
+            let members = groups[kind] ?? []
+            let wanted = largest[kind.task] ?? members.count
+            for _ in 0..<(wanted / members.count) { entries += members }
+            let rest = generator.permutation(of: members.count).prefix(wanted % members.count)
+            entries += rest.map { members[$0] }
+        }
+        return entries
+    }
+}
+
+extension BoundingBox {
+    func scaled(byX x: Double, y: Double) -> BoundingBox {
+        BoundingBox(xMin: xMin * x, yMin: yMin * y, xMax: xMax * x, yMax: yMax * y)
+    }
+}

@@ -1,0 +1,167 @@
+public import Foundation
+public import Torch
+public import UniMedModel
+import Yams
+
+/// Everything a run depends on: one YAML file.
+///
+/// A recipe names the data, the tokenizer, the sizes of the model, the optional pretraining of its vision transformer,
+/// the joint training of all tasks and the evaluation. Unknown keys and settings that contradict each other are errors
+/// that name the field. What is not named has the default of its type, which is the paper's where the paper says one.
+public struct Recipe: Codable, Sendable, Equatable {
+    /// The type in which products are computed; trained weights and their optimizer stay in float32.
+    public enum Precision: String, Codable, Sendable, CaseIterable {
+        case float32
+        case bfloat16
+
+        /// The element type.
+        public var dtype: DType { self == .float32 ? .float32 : .bfloat16 }
+    }
+
+    /// The recipe's name, which reports carry.
+    public var name: String
+    /// The seed from which every draw of the run follows.
+    public var seed: UInt64
+    /// Where the model lives: `cpu`, `cuda` or `cuda:1`.
+    public var device: String
+    /// The type of the computation.
+    ///
+    /// Default: float32.
+    public var precision: Precision
+    /// The CPU threads of one operation; `nil` leaves LibTorch's own choice. A run continues bit for bit only with the
+    /// same number.
+    public var threads: Int?
+    /// The data sets, the size of their pictures and how often each task is drawn.
+    public var data: DataConfiguration
+    /// The vocabulary: trained on the training split, or a file.
+    public var tokenizer: TokenizerConfiguration
+    /// The model's parts and sizes; the vocabulary's size is taken from the tokenizer.
+    public var model: UniMedConfiguration
+    /// Weights to start from.
+    public var weights: WeightsConfiguration
+    /// The pretraining of the vision transformer; `nil` leaves it as it starts.
+    public var visionPretraining: VisionPretrainingConfiguration?
+    /// The joint training of all tasks.
+    public var training: TrainingConfiguration
+    /// How the model is evaluated.
+    public var evaluation: EvaluationConfiguration
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case name, seed, device, precision, threads, data, tokenizer, model, weights, visionPretraining, training
+        case evaluation
+    }
+
+    /// Makes a recipe.
+    public init(
+        name: String,
+        seed: UInt64 = 0,
+        device: String = "cpu",
+        precision: Precision = .float32,
+        threads: Int? = nil,
+        data: DataConfiguration,
+        tokenizer: TokenizerConfiguration,
+        model: UniMedConfiguration,
+        weights: WeightsConfiguration = WeightsConfiguration(),
+        visionPretraining: VisionPretrainingConfiguration? = nil,
+        training: TrainingConfiguration,
+        evaluation: EvaluationConfiguration = EvaluationConfiguration()
+    ) {
+        self.name = name
+        self.seed = seed
+        self.device = device
+        self.precision = precision
+        self.threads = threads
+        self.data = data
+        self.tokenizer = tokenizer
+        self.model = model
+        self.weights = weights
+        self.visionPretraining = visionPretraining
+        self.training = training
+        self.evaluation = evaluation
+    }
+
+    /// Reads a recipe and checks that its parts fit each other.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.strictContainer(keyedBy: CodingKeys.self)
+        name = try container.decode(String.self, forKey: .name)
+        seed = try container.decode(.seed, default: 0)
+        device = try container.decode(.device, default: "cpu")
+        precision = try container.decode(.precision, default: .float32)
+        threads = try container.decodeIfPresent(Int.self, forKey: .threads)
+        data = try container.decode(DataConfiguration.self, forKey: .data)
+        tokenizer = try container.decode(TokenizerConfiguration.self, forKey: .tokenizer)
+        model = try container.decode(UniMedConfiguration.self, forKey: .model)
+        weights = try container.decode(.weights, default: WeightsConfiguration())
+        visionPretraining = try container.decodeIfPresent(
+            VisionPretrainingConfiguration.self,
+            forKey: .visionPretraining
+        )
+        training = try container.decode(TrainingConfiguration.self, forKey: .training)
+        evaluation = try container.decode(.evaluation, default: EvaluationConfiguration())
+
+        try container.require(!name.isEmpty, .name, "must not be empty")
+        let isDevice = Device(device).map { $0 != .meta } ?? false
+        try container.require(isDevice, .device, "expected cpu, cuda or cuda:0, found '\(device)'")
+        if let threads { try container.require(threads > 0, .threads, "must be positive, found \(threads)") }
+        try container.require(
+            weights.vision == nil || visionPretraining == nil,
+            .visionPretraining,
+            "contradicts weights.vision: either the weights are given or they are pretrained here"
+        )
+        try container.require(
+            training.views == 1 || data.sets.contains { $0.augmentation != nil },
+            .training,
+            "views is \(training.views), but no data set has an augmentation to make views with"
+        )
+    }
+
+    /// The device.
+    public var torchDevice: Device { Device(device) ?? .cpu }
+
+    // MARK: Files
+
+    /// Reads a recipe file.
+    ///
+    /// - Throws: ``RecipeError`` that names the file, the field or line, and what is wrong.
+    public static func load(contentsOf file: URL) throws(RecipeError) -> Recipe {
+        let data: Data
+        do {
+            data = try Data(contentsOf: file)
+        } catch {
+            let exists = FileManager.default.fileExists(atPath: file.path)
+            throw RecipeError(exists ? "cannot be read" : "no such file", file: file.path)
+        }
+        guard let text = String(data: data, encoding: .utf8) else {
+            throw RecipeError("not UTF-8 text", file: file.path)
+        }
+        return try parse(text, file: file.path)
+    }
+
+    /// Reads a recipe's text.
+    ///
+    /// - Parameters:
+    ///   - text: YAML.
+    ///   - file: The path that errors name.
+    /// - Throws: ``RecipeError`` that names the field or line and what is wrong.
+    public static func parse(_ text: String, file: String? = nil) throws(RecipeError) -> Recipe {
+        do {
+            return try YAMLDecoder().decode(Recipe.self, from: text)
+        } catch {
+            throw RecipeError(decoding: error, file: file)
+        }
+    }
+
+    /// The recipe as YAML, with every default written out.
+    ///
+    /// - Throws: ``RecipeError`` when a number cannot be written.
+    public func yaml() throws(RecipeError) -> String {
+        do {
+            let encoder = YAMLEncoder()
+            encoder.options.sortKeys = false
+            encoder.options.width = 120
+            return try encoder.encode(self)
+        } catch {
+            throw RecipeError("cannot be written as YAML: \(error)")
+        }
+    }
+}

@@ -1,0 +1,173 @@
+public import Foundation
+public import Torch
+import TorchCheckpoints
+import TorchNN
+import UniMedData
+public import UniMedModel
+public import UniMedTokenizers
+
+/// A trained model as evaluation, asking and serving load it: sizes, weights, tokenizer and preprocessing in one folder.
+///
+/// ```
+/// configuration.json    sizes, preprocessing, precision, where it comes from
+/// model.safetensors     every weight
+/// tokenizer.model       SentencePiece
+/// ```
+public final class ModelCheckpoint {
+    /// The contents of `configuration.json`.
+    public struct Configuration: Codable, Sendable, Equatable {
+        /// The layout of the folder; this program reads version 1.
+        public var formatVersion: Int
+        /// The name of the recipe.
+        public var name: String
+        /// The optimizer steps of the joint training.
+        public var steps: Int
+        /// The model's sizes.
+        public var model: UniMedConfiguration
+        /// How pictures become pixels for the model.
+        public var preprocessing: ImagePreprocessing
+        /// The type of the computation.
+        public var precision: Recipe.Precision
+        /// The recipe's evaluation settings, which evaluation starts from.
+        public var evaluation: EvaluationConfiguration
+
+        enum CodingKeys: String, CodingKey {
+            case formatVersion, name, steps, model, preprocessing, precision, evaluation
+        }
+
+        /// Makes a configuration.
+        public init(
+            name: String,
+            steps: Int,
+            model: UniMedConfiguration,
+            preprocessing: ImagePreprocessing,
+            precision: Recipe.Precision,
+            evaluation: EvaluationConfiguration
+        ) {
+            formatVersion = ModelCheckpoint.formatVersion
+            self.name = name
+            self.steps = steps
+            self.model = model
+            self.preprocessing = preprocessing
+            self.precision = precision
+            self.evaluation = evaluation
+        }
+    }
+
+    /// The version of the folder's layout that this program writes and reads.
+    public static let formatVersion = 1
+    static let configurationName = "configuration.json"
+    static let weightsName = "model.safetensors"
+    static let tokenizerName = "tokenizer.model"
+
+    /// What `configuration.json` says.
+    public let configuration: Configuration
+    /// The model, on its device.
+    public let model: UniMed
+    /// The tokenizer.
+    public let tokenizer: LlamaTokenizer
+
+    /// Makes a checkpoint of a model in memory.
+    public init(configuration: Configuration, model: UniMed, tokenizer: LlamaTokenizer) {
+        self.configuration = configuration
+        self.model = model
+        self.tokenizer = tokenizer
+    }
+
+    /// Writes prompts for the model.
+    public var promptEncoder: PromptEncoder {
+        PromptEncoder(tokenizer: tokenizer, imageTokenCount: model.configuration.imageTokenCount)
+    }
+
+    /// Writes the folder; it is there completely or not at all.
+    ///
+    /// - Parameter folder: Replaced when it is there.
+    /// - Throws: ``TrainingError`` with the path and the reason.
+    public func save(to folder: URL) throws(TrainingError) {
+        let parent = folder.deletingLastPathComponent()
+        try RunFolder.create(parent)
+        let partial = parent.appendingPathComponent("." + folder.lastPathComponent + ".partial")
+        try RunFolder.remove(partial)
+        try RunFolder.create(partial)
+        do {
+            try SafetensorsFile.write(
+                model.namedParameters().map { ($0.name, $0.parameter.value) },
+                to: partial.appendingPathComponent(Self.weightsName)
+            )
+            try UniMedData.AtomicFile.write(
+                tokenizer.model.serializedModel,
+                to: partial.appendingPathComponent(Self.tokenizerName)
+            )
+            try DataFile.writeJSON(configuration, to: partial.appendingPathComponent(Self.configurationName))
+        } catch {
+            try? RunFolder.remove(partial)
+            throw TrainingError(error)
+        }
+        let old = parent.appendingPathComponent("." + folder.lastPathComponent + ".removed")
+        try RunFolder.remove(old)
+        if FileManager.default.fileExists(atPath: folder.path) { try RunFolder.rename(folder, to: old) }
+        try RunFolder.rename(partial, to: folder)
+        try RunFolder.remove(old)
+    }
+
+    /// Reads a folder's `configuration.json` alone.
+    ///
+    /// - Throws: ``TrainingError`` that names the file and the field.
+    public static func configuration(of folder: URL) throws(TrainingError) -> Configuration {
+        let file = folder.appendingPathComponent(configurationName)
+        guard FileManager.default.fileExists(atPath: file.path) else {
+            throw TrainingError(.checkpoint, "no \(configurationName) in it: not a model's folder", file: folder.path)
+        }
+        let configuration = try training { try DataFile.readJSON(Configuration.self, from: file) }
+        guard configuration.formatVersion == formatVersion else {
+            let problem = "expected \(formatVersion), found \(configuration.formatVersion)"
+            throw TrainingError(.checkpoint, problem, file: file.path, field: "formatVersion")
+        }
+        return configuration
+    }
+
+    /// Loads a model.
+    ///
+    /// - Parameters:
+    ///   - folder: A model's folder, or a run's with a finished model.
+    ///   - device: Where it shall live.
+    ///   - precision: The type of the computation; `nil` is the one it was trained with.
+    /// - Throws: ``TrainingError`` that names the file and what does not fit.
+    public static func load(
+        from folder: URL,
+        device: Device = .cpu,
+        precision: Recipe.Precision? = nil
+    ) throws(TrainingError) -> ModelCheckpoint {
+        var folder = folder
+        let inner = folder.appendingPathComponent(TrainingRun.modelFolderName)
+        if !FileManager.default.fileExists(atPath: folder.appendingPathComponent(configurationName).path),
+            FileManager.default.fileExists(atPath: inner.appendingPathComponent(configurationName).path)
+        {
+            folder = inner
+        }
+        let configuration = try configuration(of: folder)
+        let tokenizer = try loadTokenizer(folder.appendingPathComponent(tokenizerName))
+        return try training {
+            try device.requireAvailable()
+            let file = try SafetensorsFile(contentsOf: folder.appendingPathComponent(weightsName))
+            let model = try UniMed(configuration.model, builder: WeightBuilder(device: device))
+            try loadWeights(
+                into: model.namedParameters().map { (name: $0.name, tensor: $0.parameter.value) },
+                from: file
+            )
+            model.computeDType = (precision ?? configuration.precision).dtype
+            try model.freeze()
+            try model.castFrozenParameters(to: model.computeDType)
+            return ModelCheckpoint(configuration: configuration, model: model, tokenizer: tokenizer)
+        }
+    }
+
+    /// A tokenizer with the published pad piece where the vocabulary has it.
+    static func loadTokenizer(_ file: URL) throws(TrainingError) -> LlamaTokenizer {
+        try training {
+            let pieces = try SentencePieceTokenizer(contentsOf: file)
+            let pad = LlamaTokenizer.publishedPadPiece
+            return try LlamaTokenizer(model: pieces, padPiece: pieces.id(ofPiece: pad) == nil ? nil : pad)
+        }
+    }
+}

@@ -1,0 +1,440 @@
+public import Foundation
+import Torch
+import TorchCheckpoints
+import TorchNN
+public import UniMedData
+public import UniMedModel
+import UniMedTasks
+public import UniMedTokenizers
+
+/// A run of a recipe in a folder: data, tokenizer, vision pretraining, features, joint training.
+///
+/// Every stage uses what is there already if it was made of the same things, and makes it otherwise; each is found by a
+/// content key. Stages that train continue from their newest checkpoint.
+///
+/// ```
+/// recipe.yaml  run.json       the resolved recipe; commit, versions, seed, device, fingerprints
+/// tokenizer/                  tokenizer.model
+/// vision/                     the pretrained transformer, its checkpoints and metrics
+/// features/                   the cached features
+/// checkpoints/                of the joint training
+/// metrics.jsonl  events…      of the joint training
+/// model/                      the finished model, for evaluating and asking
+/// ```
+///
+/// Importing data sets needs image libraries, which training does not: the caller prepares the data.
+///
+/// ```swift
+/// let run = try TrainingRun(recipe: recipe, recipeFolder: folder, folder: output)
+/// let data = …  // prepared as the recipe's `data` says
+/// _ = try run.train(data, control: control) { progress in … }
+/// ```
+public final class TrainingRun {
+    /// The name of the finished model's folder.
+    public static let modelFolderName = "model"
+
+    /// The recipe.
+    public let recipe: Recipe
+    /// The folder that the recipe's paths are relative to.
+    public let recipeFolder: URL
+    /// The run's folder.
+    public let folder: URL
+
+    private var record: RunRecord
+
+    /// Makes the folder and writes the resolved recipe into it; sets the number of threads.
+    ///
+    /// - Parameters:
+    ///   - recipeFolder: The folder that the recipe's paths are relative to.
+    ///   - folder: Made when it is not there; an earlier run of the recipe is continued.
+    /// - Throws: ``TrainingError`` when the folder cannot be written, or the device cannot be used.
+    public init(recipe: Recipe, recipeFolder: URL, folder: URL) throws(TrainingError) {
+        self.recipe = recipe
+        self.recipeFolder = recipeFolder
+        self.folder = folder
+        try training {
+            try recipe.torchDevice.requireAvailable()
+            if let threads = recipe.threads { try Runtime.setThreadCount(threads) }
+        }
+        record = RunRecord(recipe)
+        try RunFolder.create(folder)
+        let yaml = try training { try recipe.yaml() }
+        try training {
+            try UniMedData.AtomicFile.write(Data(yaml.utf8), to: folder.appendingPathComponent("recipe.yaml"))
+        }
+        try writeRecord()
+    }
+
+    /// A path of the recipe.
+    public func resolve(_ path: String) -> URL {
+        path.hasPrefix("/") ? URL(fileURLWithPath: path) : recipeFolder.appendingPathComponent(path).standardizedFileURL
+    }
+
+    private func writeRecord() throws(TrainingError) {
+        let (record, url) = (self.record, folder.appendingPathComponent(RunRecord.fileName))
+        try training { try DataFile.writeJSON(record, to: url) }
+    }
+
+    // MARK: Stages
+
+    /// The tokenizer: of the recipe's file, or trained on the instructions and answers of the training split.
+    ///
+    /// - Throws: ``TrainingError`` of kind `tokenizer` when it cannot be read or trained.
+    public func trainTokenizer(
+        _ data: PreparedData,
+        progress: ProgressHandler = { _ in }
+    ) throws(TrainingError) -> LlamaTokenizer {
+        try check(data)
+        let stage = folder.appendingPathComponent("tokenizer")
+        let file = stage.appendingPathComponent(ModelCheckpoint.tokenizerName)
+        let tokenizer: LlamaTokenizer
+        switch recipe.tokenizer {
+        case .file(let path):
+            tokenizer = try ModelCheckpoint.loadTokenizer(resolve(path))
+        case .train(let settings):
+            let key = Self.key(["tokenizer 1", data.key, "\(settings)"])
+            if StageKey.read(stage) != key || !FileManager.default.fileExists(atPath: file.path) {
+                progress(StageProgress(stage: .tokenizer, done: 0, total: 1, unit: "vocabularies"))
+                try RunFolder.create(stage)
+                try StageKey.remove(stage)
+                let texts = try texts(of: data)
+                try training {
+                    let coordinates = settings.coordinateTokens
+                    let model = try SentencePieceTrainer.train(
+                        texts: texts,
+                        vocabularySize: settings.vocabularySize,
+                        userDefinedSymbols: coordinates
+                            ? SentencePieceTrainer.uniMedSymbols : [LlamaTokenizer.publishedPadPiece],
+                        acceptsFewerPieces: true
+                    )
+                    try UniMedData.AtomicFile.write(model, to: file)
+                }
+                try StageKey.write(key, stage)
+            }
+            tokenizer = try ModelCheckpoint.loadTokenizer(file)
+        }
+        progress(StageProgress(stage: .tokenizer, done: 1, total: 1, unit: "vocabularies"))
+        record.tokenizerDigest = SHA256.hexDigest(of: Array(tokenizer.model.serializedModel))
+        try writeRecord()
+        return tokenizer
+    }
+
+    /// Instructions and answers as the training split asks and answers them.
+    private func texts(of data: PreparedData) throws(TrainingError) -> [String] {
+        var texts: [String] = []
+        for index in data.indices(split: .train) {
+            let sample = data.samples[index]
+            let definition = TaskRegistry.definition(of: sample.task)
+            try training {
+                texts.append(try definition.instruction(for: sample, templateSeed: recipe.seed))
+                texts.append(try definition.target(for: sample))
+            }
+        }
+        guard !texts.isEmpty else {
+            throw TrainingError(.data, "there is no sample of the training split", file: data.folder.path)
+        }
+        return texts
+    }
+
+    /// The model with the weights it starts from: random ones by the recipe's seed, the recipe's files, and the pretrained
+    /// vision transformer where that stage is finished.
+    ///
+    /// - Throws: ``TrainingError`` when a file of weights does not fit.
+    public func makeModel(tokenizer: LlamaTokenizer) throws(TrainingError) -> UniMed {
+        var configuration = recipe.model
+        configuration.language.vocabularySize = tokenizer.vocabularySize
+        let (device, weights) = (recipe.torchDevice, recipe.weights)
+        return try training {
+            try Runtime.seed(recipe.seed)
+            let model = try UniMed(configuration, builder: WeightBuilder(device: device))
+            if let path = weights.vision {
+                // The last block, norm and head of the published file are not used.
+                var map: KeyMap = ["norm.*": nil, "head.*": nil, "fc_norm.*": nil]
+                for block in configuration.vision.layerCount..<configuration.vision.layerCount + 8 {
+                    map = map.followed(by: KeyMap([(file: "blocks.\(block).**", model: nil)]))
+                }
+                try loadWeights(
+                    into: Self.named(model.vision),
+                    from: Checkpoint.open(resolve(path)),
+                    mapping: map.followed(by: .identity)
+                )
+            }
+            if let path = weights.language {
+                try loadWeights(
+                    into: Self.named(model.language),
+                    from: Checkpoint.open(resolve(path)),
+                    mapping: Self.languageMap,
+                    allowedMissing: ["**.lora_A.weight", "**.lora_B.weight"]
+                )
+            }
+            if weights.language == nil, let first = tokenizer.model.id(ofPiece: SentencePieceTrainer.boxCoordinates[0])
+            {
+                // A model from scratch starts with coordinates that know their order.
+                let ids = SentencePieceTrainer.boxCoordinates.compactMap { tokenizer.model.id(ofPiece: $0) }
+                if first != tokenizer.unknownID, ids.count == SentencePieceTrainer.boxCoordinates.count {
+                    try model.language.initializeOrdinalTokens(ids)
+                }
+            }
+            model.computeDType = recipe.precision.dtype
+            return model
+        }
+    }
+
+    private static let languageMap: KeyMap = ["model.layers.*.self_attn.rotary_emb.inv_freq": nil, "**": "**"]
+
+    private static func named(_ module: any Module) -> [(name: String, tensor: Tensor)] {
+        module.namedParameters().map { (name: $0.name, tensor: $0.parameter.value) }
+    }
+
+    /// Pretrains the vision transformer as the recipe says, or loads it when that is done; nothing without that stage.
+    ///
+    /// - Returns: How it ended; `.finished(step: 0)` where the recipe has no such stage.
+    /// - Throws: ``TrainingError``.
+    public func pretrainVision(
+        _ model: UniMed,
+        data: PreparedData,
+        control: TrainingControl = TrainingControl(),
+        progress: ProgressHandler = { _ in }
+    ) throws(TrainingError) -> TrainingOutcome {
+        guard let configuration = recipe.visionPretraining else { return .finished(step: 0) }
+        let stage = folder.appendingPathComponent("vision")
+        let file = stage.appendingPathComponent("vision.safetensors")
+        let key = try visionKey(configuration, data: data)
+        if StageKey.read(stage) != key || !FileManager.default.fileExists(atPath: file.path) {
+            try RunFolder.create(stage)
+            try StageKey.remove(stage)
+            let trainer = try VisionPretrainer(
+                model: model,
+                data: data,
+                recipe: recipe.data,
+                preprocessing: preprocessing,
+                configuration: configuration,
+                seed: SeededGenerator.derivedSeed(from: recipe.seed, label: "vision"),
+                key: key,
+                folder: stage
+            )
+            let outcome = try trainer.run(control: control, progress: progress)
+            guard case .finished = outcome else { return outcome }
+            try training { try SafetensorsFile.write(Self.named(model.vision).map { ($0.name, $0.tensor) }, to: file) }
+            try StageKey.write(key, stage)
+        } else {
+            try training {
+                _ = try loadWeights(into: Self.named(model.vision), from: SafetensorsFile(contentsOf: file))
+            }
+        }
+        progress(
+            StageProgress(stage: .vision, done: configuration.steps, total: configuration.steps, unit: "steps")
+        )
+        return .finished(step: configuration.steps)
+    }
+
+    private func visionKey(
+        _ configuration: VisionPretrainingConfiguration,
+        data: PreparedData
+    ) throws(TrainingError) -> String {
+        var keyed = configuration
+        keyed.checkpointEvery = 0
+        keyed.logEvery = 0
+        let parts = ["vision 1", data.key, try json(keyed), try json(recipe.model.vision), try json(recipe.data.sets)]
+        return Self.key(parts + ["\(recipe.seed)", recipe.precision.rawValue, "\(ImagePreprocessing.version)"])
+    }
+
+    /// How the recipe's pictures become pixels.
+    public var preprocessing: ImagePreprocessing {
+        ImagePreprocessing(storedSize: recipe.data.imageSize, modelSize: recipe.model.vision.imageSize)
+    }
+
+    /// Computes the features of all pictures and views, or opens them when that is done.
+    ///
+    /// - Returns: `nil` when it was asked to stop, or there are no pictures.
+    /// - Throws: ``TrainingError``.
+    public func cacheFeatures(
+        _ model: UniMed,
+        data: PreparedData,
+        control: TrainingControl = TrainingControl(),
+        progress: ProgressHandler = { _ in }
+    ) throws(TrainingError) -> FeatureCache? {
+        guard data.images.count > 0 else { return nil }
+        let cache = try FeatureCache.openOrMake(
+            folder.appendingPathComponent("features"),
+            model: model,
+            data: data,
+            preprocessing: preprocessing,
+            plan: viewPlan(data),
+            control: control,
+            progress: progress
+        )
+        record.featuresKey = cache?.key
+        try writeRecord()
+        return cache
+    }
+
+    private func viewPlan(_ data: PreparedData) -> ViewPlan {
+        ViewPlan(data, recipe: recipe.data, views: recipe.training.views, seed: recipe.seed)
+    }
+
+    /// Runs all stages on prepared data and saves the finished model.
+    ///
+    /// - Parameters:
+    ///   - data: Prepared as the recipe's `data` says.
+    ///   - control: A request to stop: the step is finished, a checkpoint is saved.
+    ///   - progress: Told of every step.
+    /// - Returns: How it ended. Where it was interrupted, the same call later continues.
+    /// - Throws: ``TrainingError``; the newest checkpoint is untouched.
+    public func train(
+        _ data: PreparedData,
+        control: TrainingControl = TrainingControl(),
+        progress: ProgressHandler = { _ in }
+    ) throws(TrainingError) -> TrainingOutcome {
+        try check(data)
+        record.dataKey = data.key
+        try writeRecord()
+        let tokenizer = try trainTokenizer(data, progress: progress)
+        let model = try makeModel(tokenizer: tokenizer)
+        let pretraining = try pretrainVision(model, data: data, control: control, progress: progress)
+        guard case .finished = pretraining else { return pretraining }
+        try restoreFrozen(model)
+        try training { try model.castFrozenParameters(to: model.computeDType) }
+        let features = try cacheFeatures(model, data: data, control: control, progress: progress)
+        if control.isCancelled { return .interrupted(step: 0) }
+        let examples = try TrainingExamples(
+            data,
+            configuration: recipe.data,
+            encoder: PromptEncoder(
+                tokenizer: tokenizer,
+                imageTokenCount: model.configuration.imageTokenCount,
+                maximumLength: recipe.training.maximumLength
+            ),
+            plan: viewPlan(data),
+            seed: recipe.seed
+        )
+        let trainer = try JointTrainer(
+            model: model,
+            examples: examples,
+            features: features,
+            configuration: recipe.training,
+            seed: recipe.seed,
+            key: try trainingKey(data: data, tokenizer: tokenizer, model: model, features: features),
+            folder: folder
+        )
+        let outcome = try trainer.run(control: control, progress: progress)
+        guard case .finished(let step) = outcome else { return outcome }
+        try save(model, tokenizer: tokenizer, step: step, progress: progress)
+        return outcome
+    }
+
+    /// Writes the finished model unless it is there.
+    private func save(
+        _ model: UniMed,
+        tokenizer: LlamaTokenizer,
+        step: Int,
+        progress: ProgressHandler
+    ) throws(TrainingError) {
+        progress(StageProgress(stage: .saving, done: 0, total: 1, unit: "models"))
+        let checkpoint = ModelCheckpoint(
+            configuration: ModelCheckpoint.Configuration(
+                name: recipe.name,
+                steps: step,
+                model: model.configuration,
+                preprocessing: preprocessing,
+                precision: recipe.precision,
+                evaluation: recipe.evaluation
+            ),
+            model: model,
+            tokenizer: tokenizer
+        )
+        try checkpoint.save(to: folder.appendingPathComponent(Self.modelFolderName))
+        progress(StageProgress(stage: .saving, done: 1, total: 1, unit: "models"))
+    }
+
+    // MARK: Keys
+
+    private func check(_ data: PreparedData) throws(TrainingError) {
+        guard data.images.count == 0 || data.images.size == recipe.data.imageSize else {
+            let problem =
+                "the prepared pictures have \(data.images.size) pixels a side, the recipe says "
+                + "\(recipe.data.imageSize)"
+            throw TrainingError(.data, problem, file: data.folder.path, field: "data.imageSize")
+        }
+    }
+
+    private func trainingKey(
+        data: PreparedData,
+        tokenizer: LlamaTokenizer,
+        model: UniMed,
+        features: FeatureCache?
+    ) throws(TrainingError) -> String {
+        var keyed = recipe.training
+        // What does not change the weights may change between parts of a run.
+        keyed.checkpointEvery = 0
+        keyed.keptCheckpoints = 0
+        keyed.logEvery = 0
+        let parts = [
+            "training 1", data.key, features?.key ?? "", SHA256.hexDigest(of: Array(tokenizer.model.serializedModel)),
+            try json(model.configuration), try json(keyed), try json(recipe.data), try json(recipe.weights),
+        ]
+        return Self.key(parts + ["\(recipe.seed)", recipe.precision.rawValue])
+    }
+
+    private func json(_ value: some Encodable) throws(TrainingError) -> String {
+        try training { String(decoding: try DataFile.encoder.encode(value), as: UTF8.self) }
+    }
+
+    private static func key(_ parts: [String]) -> String {
+        var hash = SHA256()
+        for part in parts { hash.update(part) }
+        return hash.hexDigest()
+    }
+
+    // MARK: Frozen weights
+
+    /// Keeps the frozen weights that no file has, and takes them from there when the run continues.
+    ///
+    /// They follow from the seed, but a run may continue on another machine or with another version of LibTorch.
+    private func restoreFrozen(_ model: UniMed) throws(TrainingError) {
+        let hasVision = recipe.weights.vision != nil || recipe.visionPretraining != nil
+        let frozen = model.namedParameters().filter { name, parameter in
+            if parameter.isTrainable || name.hasPrefix("ln_vision.") { return false }
+            if name.hasPrefix("visual_encoder.") { return !hasVision }
+            return recipe.weights.language == nil
+        }
+        guard !frozen.isEmpty else { return }
+        let checkpoints = folder.appendingPathComponent("checkpoints")
+        let file = checkpoints.appendingPathComponent("frozen.safetensors")
+        let key = try Self.key(["frozen 1", json(model.configuration), "\(recipe.seed)"])
+        try RunFolder.create(checkpoints)
+        try training {
+            if FileManager.default.fileExists(atPath: file.path) {
+                let kept = try SafetensorsFile(contentsOf: file)
+                if kept.metadata["key"] == key {
+                    try loadWeights(into: frozen.map { (name: $0.name, tensor: $0.parameter.value) }, from: kept)
+                    return
+                }
+            }
+            try SafetensorsFile.write(
+                frozen.map { ($0.name, $0.parameter.value) },
+                metadata: ["key": key],
+                to: file
+            )
+        }
+    }
+}
+
+/// The content key of a finished stage, in a file of its folder.
+enum StageKey {
+    private static let name = "key"
+
+    static func read(_ stage: URL) -> String? {
+        FileManager.default.contents(atPath: stage.appendingPathComponent(name).path)
+            .map { String(decoding: $0, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines) }
+    }
+
+    static func write(_ key: String, _ stage: URL) throws(TrainingError) {
+        let url = stage.appendingPathComponent(name)
+        try training { try UniMedData.AtomicFile.write(Data((key + "\n").utf8), to: url) }
+    }
+
+    static func remove(_ stage: URL) throws(TrainingError) {
+        try RunFolder.remove(stage.appendingPathComponent(name))
+    }
+}
