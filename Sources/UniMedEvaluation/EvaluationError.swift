@@ -9,7 +9,7 @@ public enum EvaluationError: Error, Sendable, Equatable, CustomStringConvertible
     case noSamples(split: String, tasks: [String])
     /// An option is out of its range.
     case invalidOption(field: String, expected: String, got: String)
-    /// The pictures have not the size that the model takes.
+    /// The pictures are not kept at the size of the training pictures.
     case imageSize(expected: Int, got: Int)
     /// The caller asked to stop.
     case cancelled
@@ -29,7 +29,7 @@ public enum EvaluationError: Error, Sendable, Equatable, CustomStringConvertible
             "samples: expected at least one of split \(split) for \(tasks.joined(separator: ", ")), got none"
         case .invalidOption(let field, let expected, let got): "\(field): expected \(expected), got \(got)"
         case .imageSize(let expected, let got):
-            "imageSize: the model takes pictures of \(expected) pixels a side, the prepared data hold \(got)"
+            "imageSize: the model was trained on pictures kept at \(expected) pixels a side, the prepared data hold \(got)"
         case .cancelled: "the evaluation was stopped"
         case .task(let error): error.description
         case .tokenizer(let error): error.description

@@ -51,7 +51,7 @@ public struct EvaluationProgress: Sendable, Equatable {
 }
 
 /// How a task's images were spread over the projection experts.
-public struct RoutingSummary: Codable, Sendable, Equatable {
+public struct TaskRouting: Codable, Sendable, Equatable {
     /// The task.
     public var task: MedicalTask
     /// The mean weight of each expert over images and their tokens; the sum is 1.
@@ -67,7 +67,7 @@ public struct EvaluationResult: Sendable {
     /// Every answer, in the order of the samples.
     public var predictions: [PredictionRecord]
     /// The routing weights per task, in the order of the tasks; tasks without images are left out.
-    public var routing: [RoutingSummary]
+    public var routing: [TaskRouting]
     /// The time that answering took, in seconds.
     public var seconds: Double
     /// The number of tokens that were generated.

@@ -1,9 +1,9 @@
 import Foundation
 import Torch
 public import UniMedData
-public import UniMedMetrics
+import UniMedMetrics
 public import UniMedModel
-public import UniMedTasks
+import UniMedTasks
 public import UniMedTokenizers
 
 /// Asks a model every sample of a part of the data and scores its answers as the paper does (Uni-Med, appendix D.1).
@@ -15,6 +15,7 @@ public struct Evaluator {
     private let model: UniMed
     private let tokenizer: any Tokenizer
     private let options: EvaluationOptions
+    private let input: ImageInput
 
     /// Makes an evaluator.
     ///
@@ -22,16 +23,19 @@ public struct Evaluator {
     ///   - model: The model, on any device.
     ///   - tokenizer: The tokenizer it was trained with.
     ///   - options: What is evaluated, and how.
+    ///   - input: How pictures become what the model takes; `nil` for pictures that are kept at the model's size.
     /// - Throws: ``EvaluationError/invalidOption(field:expected:got:)`` when an option is out of its range.
     public init(
         model: UniMed,
         tokenizer: any Tokenizer,
-        options: EvaluationOptions = EvaluationOptions()
+        options: EvaluationOptions = EvaluationOptions(),
+        input: ImageInput? = nil
     ) throws(EvaluationError) {
         try options.validate()
         self.model = model
         self.tokenizer = tokenizer
         self.options = options
+        self.input = input ?? .sameSize(as: model)
     }
 
     /// A sample with all that is needed to ask it.
@@ -59,15 +63,16 @@ public struct Evaluator {
         isCancelled: () -> Bool = { false },
         progress: (EvaluationProgress) -> Void = { _ in }
     ) throws(EvaluationError) -> EvaluationResult {
-        let imageSize = model.configuration.vision.imageSize
-        guard data.images.size == imageSize else { throw .imageSize(expected: imageSize, got: data.images.size) }
+        guard data.images.size == input.storedSize else {
+            throw .imageSize(expected: input.storedSize, got: data.images.size)
+        }
         let baseline = try wrapping { () throws(TaskError) in try TrivialBaseline(fittedTo: data.samples) }
         var skipped: [EvaluationTable.Key: Int] = [:]
         let questions = try questions(from: data, skipped: &skipped)
         guard !questions.isEmpty else {
             throw .noSamples(split: options.split.rawValue, tasks: options.tasks.map(\.rawValue).sorted())
         }
-        let source = features ?? ComputedFeatures(model: model, images: data.images)
+        let source = features ?? ComputedFeatures(model: model, images: data.images, input: input)
         let start = ContinuousClock.now
         let answers = try answers(to: questions, features: source, isCancelled: isCancelled, progress: progress)
         let seconds = (ContinuousClock.now - start) / .seconds(1)
@@ -104,7 +109,7 @@ public struct Evaluator {
     /// - Parameters:
     ///   - task: The task.
     ///   - instruction: What is asked, without the task's tag.
-    ///   - pixels: The picture, `size * size * 3` bytes of RGB in the size the model takes; `nil` for none.
+    ///   - pixels: The picture, `size * size * 3` bytes of RGB in the size at which pictures are kept; `nil` for none.
     /// - Returns: The model's answer, as it came.
     /// - Throws: ``EvaluationError``.
     public func answer(
@@ -112,7 +117,7 @@ public struct Evaluator {
         instruction: String,
         pixels: [UInt8]? = nil
     ) throws(EvaluationError) -> String {
-        let size = model.configuration.vision.imageSize
+        let size = input.storedSize
         if let pixels, pixels.count != size * size * 3 {
             throw .invalidOption(field: "pixels", expected: "\(size * size * 3) bytes", got: "\(pixels.count)")
         }
@@ -128,7 +133,7 @@ public struct Evaluator {
         let tokens = try wrapping { () throws(TorchError) -> [Int] in
             var features: Tensor?
             if let pixels {
-                features = try model.encodeImages(ImageTensor.normalized(Tensor(pixels, shape: [1, size, size, 3])))
+                features = try model.encodeImages(input(Tensor(pixels, shape: [1, size, size, 3]).to(model.device)))
             }
             return try generate([prompt], features: features, length: maximumNewTokens(of: task))[0]
         }
@@ -258,8 +263,8 @@ public struct Evaluator {
     private func routing(
         of questions: [Question],
         features: any ImageFeatureSource
-    ) throws(EvaluationError) -> [RoutingSummary] {
-        var summaries: [RoutingSummary] = []
+    ) throws(EvaluationError) -> [TaskRouting] {
+        var summaries: [TaskRouting] = []
         for task in MedicalTask.allCases {
             var pictures: [Int] = []
             var seen: Set<Int> = []
@@ -269,7 +274,7 @@ public struct Evaluator {
             let chosen = Array(pictures.prefix(Evaluator.routingImageCount))
             guard !chosen.isEmpty else { continue }
             let weights = try wrapping { () throws(TorchError) in try meanWeights(of: chosen, task, features) }
-            summaries.append(RoutingSummary(task: task, meanWeights: weights, imageCount: chosen.count))
+            summaries.append(TaskRouting(task: task, meanWeights: weights, imageCount: chosen.count))
         }
         return summaries
     }

@@ -2,6 +2,32 @@ public import Torch
 public import UniMedData
 public import UniMedModel
 
+/// How pictures as they are kept become what the vision transformer takes.
+public struct ImageInput {
+    /// The side at which pictures are kept, in pixels.
+    public let storedSize: Int
+    private let normalize: (Tensor) throws(TorchError) -> Tensor
+
+    /// Describes an input.
+    ///
+    /// - Parameters:
+    ///   - storedSize: The side at which pictures are kept, in pixels.
+    ///   - normalize: Turns `[B, storedSize, storedSize, 3]` (uint8) into normalised pixels `[B, 3, H, W]`.
+    public init(storedSize: Int, normalize: @escaping (Tensor) throws(TorchError) -> Tensor) {
+        self.storedSize = storedSize
+        self.normalize = normalize
+    }
+
+    /// Pictures that are kept at the size the model takes.
+    public static func sameSize(as model: UniMed) -> ImageInput {
+        ImageInput(storedSize: model.configuration.vision.imageSize) { pixels throws(TorchError) in
+            try ImageTensor.normalized(pixels)
+        }
+    }
+
+    func callAsFunction(_ pixels: Tensor) throws(TorchError) -> Tensor { try normalize(pixels) }
+}
+
 /// Where the vision features of prepared pictures come from.
 public protocol ImageFeatureSource {
     /// The features of pictures.
@@ -16,6 +42,7 @@ public protocol ImageFeatureSource {
 public final class ComputedFeatures: ImageFeatureSource {
     private let model: UniMed
     private let images: ImageShards
+    private let input: ImageInput
     private let batchSize: Int
     private let memoryLimit: Int
     private var kept: [Int: Tensor] = [:]
@@ -25,12 +52,20 @@ public final class ComputedFeatures: ImageFeatureSource {
     ///
     /// - Parameters:
     ///   - model: The model whose vision transformer looks at the pictures.
-    ///   - images: The pictures, of the size the model takes.
+    ///   - images: The pictures.
+    ///   - input: How they become what the model takes; `nil` for pictures that are kept at the model's size.
     ///   - batchSize: The number of pictures that are looked at together.
     ///   - memoryLimit: The bytes of features that are kept; default 512 MiB.
-    public init(model: UniMed, images: ImageShards, batchSize: Int = 32, memoryLimit: Int = 512 << 20) {
+    public init(
+        model: UniMed,
+        images: ImageShards,
+        input: ImageInput? = nil,
+        batchSize: Int = 32,
+        memoryLimit: Int = 512 << 20
+    ) {
         self.model = model
         self.images = images
+        self.input = input ?? .sameSize(as: model)
         self.batchSize = max(1, batchSize)
         self.memoryLimit = memoryLimit
     }
@@ -47,7 +82,7 @@ public final class ComputedFeatures: ImageFeatureSource {
         }
         for start in stride(from: 0, to: missing.count, by: batchSize) {
             let part = Array(missing[start..<min(missing.count, start + batchSize)])
-            let features = try model.encodeImages(ImageTensor.normalized(images.tensor(at: part)))
+            let features = try model.encodeImages(input(images.tensor(at: part).to(model.device)))
             for (row, position) in part.enumerated() {
                 let one = try features.narrow(0, start: row, length: 1).clone()
                 kept[position] = one

@@ -13,6 +13,8 @@ struct UniMedCommand: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
+            DemoCommand.self, DataCommand.self, TrainCommand.self, EvaluateCommand.self, AskCommand.self,
+            DescribeCommand.self, BenchCommand.self,
         ]
     )
 

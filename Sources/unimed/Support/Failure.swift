@@ -3,9 +3,14 @@ import Foundation
 import Torch
 import TorchCheckpoints
 import UniMedData
+import UniMedEvaluation
 import UniMedImaging
+import UniMedImporters
 import UniMedMetrics
+import UniMedReports
+import UniMedTasks
 import UniMedTokenizers
+import UniMedTraining
 
 /// How a command ended, as its exit status says it.
 enum Outcome: Int32 {
@@ -41,7 +46,20 @@ extension Outcome {
         switch error {
         case let failure as Failure: self = failure.outcome
         case let error as TorchError: self = error.operation == "device" ? .badInput : .failed
-        case is DataError, is CheckpointError, is ImagingError, is TokenizerError: self = .badInput
+        case is DataError, is CheckpointError, is ImagingError, is TokenizerError, is ImportError, is RecipeError,
+            is TaskError:
+            self = .badInput
+        case let error as TrainingError:
+            self = [.notFinite, .outOfMemory, .tensor, .other].contains(error.kind) ? .failed : .badInput
+        case let error as EvaluationError:
+            switch error {
+            case .cancelled: self = .interrupted
+            case .tensor(let error): self = Outcome(error)
+            case .metric: self = .failed
+            default: self = .badInput
+            }
+        case let error as ReportError:
+            if case .fileSystem = error { self = .badInput } else { self = .failed }
         default: self = UniMedCommand.exitCode(for: error).isSuccess ? .success : .failed
         }
     }

@@ -1,16 +1,15 @@
 import Dispatch
 import Foundation
 import Synchronization
+import UniMedTraining
 
 /// The user's wish to stop: Ctrl-C or a termination signal.
 ///
-/// The first signal is only noted, so that the work can save and end in good order; a second one ends the program.
+/// The first signal is only passed on, so that the work can save and end in good order; a second one ends the program.
 enum Interruption {
-    private static let flag = Atomic<Bool>(false)
+    /// Asked between steps.
+    static let control = TrainingControl()
     private static let sources = Mutex<[any DispatchSourceSignal]>([])
-
-    /// Whether a signal has come.
-    static var isRequested: Bool { flag.load(ordering: .relaxed) }
 
     /// Starts listening. Without this a signal ends the program at once, as usual.
     static func listen() {
@@ -20,8 +19,9 @@ enum Interruption {
                 signal(number, SIG_IGN)
                 let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
                 source.setEventHandler {
-                    if flag.exchange(true, ordering: .relaxed) { _exit(Outcome.interrupted.rawValue) }
-                    Terminal.note("\nstopping after this step; once more to stop at once")
+                    if control.isCancelled { _exit(Outcome.interrupted.rawValue) }
+                    control.cancel()
+                    Terminal.note("\nstopping in good order; once more to stop at once")
                 }
                 source.resume()
                 sources.append(source)
@@ -31,6 +31,6 @@ enum Interruption {
 
     /// Throws when a signal has come.
     static func check() throws(Failure) {
-        if isRequested { throw Failure.interrupted }
+        if control.isCancelled { throw Failure.interrupted }
     }
 }

@@ -118,3 +118,28 @@ final class ProgressBar: Sendable {
             : String(format: "%d:%02d:%02d", minutes / 60, minutes % 60, rest)
     }
 }
+
+/// A bar at a time: a new one whenever the work has another name.
+final class ProgressPrinter: Sendable {
+    private let current = Mutex<(title: String, bar: ProgressBar)?>(nil)
+
+    /// Shows how far a piece of work is.
+    func show(_ title: String, _ done: Int, of total: Int, unit: String, detail: String = "") {
+        let bar = current.withLock { current -> ProgressBar in
+            if let current, current.title == title { return current.bar }
+            current?.bar.finish()
+            let bar = ProgressBar(title, unit: unit)
+            current = (title, bar)
+            return bar
+        }
+        bar.update(done, of: total, detail: detail)
+    }
+
+    /// Ends the line of the last bar.
+    func finish() {
+        current.withLock { current in
+            current?.bar.finish()
+            current = nil
+        }
+    }
+}
