@@ -1,0 +1,54 @@
+public import Torch
+public import UniMedMetrics
+public import UniMedTasks
+public import UniMedTokenizers
+
+/// Why an evaluation could not be carried out.
+public enum EvaluationError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// There is no sample that fits what was asked for.
+    case noSamples(split: String, tasks: [String])
+    /// An option is out of its range.
+    case invalidOption(field: String, expected: String, got: String)
+    /// The pictures are not kept at the size of the training pictures.
+    case imageSize(expected: Int, got: Int)
+    /// The caller asked to stop.
+    case cancelled
+    /// A sample cannot be asked or scored.
+    case task(TaskError)
+    /// A text cannot be turned into tokens, or tokens into text.
+    case tokenizer(TokenizerError)
+    /// A metric cannot be computed.
+    case metric(MetricError)
+    /// A tensor operation failed.
+    case tensor(TorchError)
+
+    /// What went wrong, where, what was expected and what was got.
+    public var description: String {
+        switch self {
+        case .noSamples(let split, let tasks):
+            "samples: expected at least one of split \(split) for \(tasks.joined(separator: ", ")), got none"
+        case .invalidOption(let field, let expected, let got): "\(field): expected \(expected), got \(got)"
+        case .imageSize(let expected, let got):
+            "imageSize: the model was trained on pictures kept at \(expected) pixels a side, the prepared data hold \(got)"
+        case .cancelled: "the evaluation was stopped"
+        case .task(let error): error.description
+        case .tokenizer(let error): error.description
+        case .metric(let error): error.description
+        case .tensor(let error): error.description
+        }
+    }
+
+    /// The kind of failure without any text from the data, safe as a metric label.
+    public var shortDescription: String {
+        switch self {
+        case .noSamples: "no samples"
+        case .invalidOption: "invalid option"
+        case .imageSize: "image size"
+        case .cancelled: "cancelled"
+        case .task(let error): error.shortDescription
+        case .tokenizer(let error): error.shortDescription
+        case .metric(let error): error.shortDescription
+        case .tensor(let error): error.shortDescription
+        }
+    }
+}

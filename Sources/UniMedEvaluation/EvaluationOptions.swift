@@ -1,0 +1,94 @@
+public import UniMedData
+public import UniMedMetrics
+public import UniMedModel
+
+/// What is evaluated, and how.
+public struct EvaluationOptions: Sendable, Equatable {
+    /// The part of the data that is evaluated.
+    public var split: Split
+    /// The tasks that are evaluated.
+    public var tasks: Set<MedicalTask>
+    /// The data sets that are evaluated; `nil` is all of them.
+    public var datasets: Set<String>?
+    /// The most samples of one data set and task, drawn with ``seed``; `nil` takes all.
+    public var maximumSamplesPerPart: Int?
+    /// The number of prompts that are answered together.
+    public var batchSize: Int
+    /// Where an answer is cut, in tokens, per task.
+    public var maximumNewTokens: [MedicalTask: Int]
+    /// How prompts are written.
+    public var promptForm: EvaluationPromptForm
+    /// The seed with which instruction templates and, where not all are taken, samples are drawn.
+    public var seed: UInt64
+    /// How intervals are computed.
+    public var bootstrap: PairedBootstrap
+    /// What is drawn anew for the intervals.
+    public var resamplingUnit: EvaluationTable.ResamplingUnit
+
+    /// The lengths that hold every answer of the published data sets in vocabularies from a thousand pieces on.
+    public static let defaultMaximumNewTokens: [MedicalTask: Int] = [
+        .questionAnswering: 64,
+        .visualQuestionAnswering: 48,
+        .reportGeneration: 160,
+        .referringExpressionComprehension: 32,
+        .referringExpressionGeneration: 32,
+        .imageClassification: 32,
+    ]
+
+    /// Describes an evaluation.
+    ///
+    /// - Parameters:
+    ///   - split: The part of the data; the validation samples unless set.
+    ///   - tasks: The tasks; all unless set.
+    ///   - datasets: The data sets; `nil` is all of them.
+    ///   - maximumSamplesPerPart: The most samples of one data set and task; `nil` takes all.
+    ///   - batchSize: The number of prompts that are answered together.
+    ///   - maximumNewTokens: Where an answer is cut, in tokens; tasks that are not named keep their default.
+    ///   - promptForm: How prompts are written.
+    ///   - seed: The seed of templates and draws.
+    ///   - bootstrap: How intervals are computed.
+    ///   - resamplingUnit: What is drawn anew for the intervals.
+    public init(
+        split: Split = .validation,
+        tasks: Set<MedicalTask> = Set(MedicalTask.allCases),
+        datasets: Set<String>? = nil,
+        maximumSamplesPerPart: Int? = nil,
+        batchSize: Int = 32,
+        maximumNewTokens: [MedicalTask: Int] = [:],
+        promptForm: EvaluationPromptForm = .asTrained,
+        seed: UInt64 = 0,
+        bootstrap: PairedBootstrap = PairedBootstrap(),
+        resamplingUnit: EvaluationTable.ResamplingUnit = .groups
+    ) {
+        self.split = split
+        self.tasks = tasks
+        self.datasets = datasets
+        self.maximumSamplesPerPart = maximumSamplesPerPart
+        self.batchSize = batchSize
+        self.maximumNewTokens = Self.defaultMaximumNewTokens.merging(maximumNewTokens) { $1 }
+        self.promptForm = promptForm
+        self.seed = seed
+        self.bootstrap = bootstrap
+        self.resamplingUnit = resamplingUnit
+    }
+
+    func validate() throws(EvaluationError) {
+        guard batchSize > 0 else {
+            throw .invalidOption(field: "batchSize", expected: "a positive number", got: "\(batchSize)")
+        }
+        if let maximumSamplesPerPart, maximumSamplesPerPart < 1 {
+            throw .invalidOption(
+                field: "maximumSamplesPerPart",
+                expected: "a positive number",
+                got: "\(maximumSamplesPerPart)"
+            )
+        }
+        for (task, length) in maximumNewTokens where length < 1 {
+            throw .invalidOption(
+                field: "maximumNewTokens.\(task.rawValue)",
+                expected: "a positive number",
+                got: "\(length)"
+            )
+        }
+    }
+}

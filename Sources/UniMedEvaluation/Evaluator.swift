@@ -1,0 +1,318 @@
+import Foundation
+import Torch
+public import UniMedData
+import UniMedMetrics
+public import UniMedModel
+import UniMedTasks
+public import UniMedTokenizers
+
+/// Asks a model every sample of a part of the data and scores its answers as the paper does (Uni-Med, appendix D.1).
+///
+/// Prompts of similar length are answered together, greedily; an answer does not depend on its neighbours. Beside every
+/// metric stands the trivial baseline of the training split on the same samples, with a paired bootstrap interval of the
+/// difference.
+public struct Evaluator {
+    private let model: UniMed
+    private let tokenizer: any Tokenizer
+    private let options: EvaluationOptions
+    private let input: ImageInput
+
+    /// Makes an evaluator.
+    ///
+    /// - Parameters:
+    ///   - model: The model, on any device.
+    ///   - tokenizer: The tokenizer it was trained with.
+    ///   - options: What is evaluated, and how.
+    ///   - input: How pictures become what the model takes; `nil` for pictures that are kept at the model's size.
+    /// - Throws: ``EvaluationError/invalidOption(field:expected:got:)`` when an option is out of its range.
+    public init(
+        model: UniMed,
+        tokenizer: any Tokenizer,
+        options: EvaluationOptions = EvaluationOptions(),
+        input: ImageInput? = nil
+    ) throws(EvaluationError) {
+        try options.validate()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.options = options
+        self.input = input ?? .sameSize(as: model)
+    }
+
+    /// A sample with all that is needed to ask it.
+    private struct Question {
+        let sample: Sample
+        let instruction: String
+        let prompt: EncodedPrompt
+        let picture: Int?
+    }
+
+    /// Evaluates prepared data.
+    ///
+    /// Samples whose picture is not in the shards are counted as skipped.
+    ///
+    /// - Parameters:
+    ///   - data: The prepared data; the trivial baselines are those of its training split.
+    ///   - features: Where vision features come from; `nil` computes them.
+    ///   - isCancelled: Asked before every step of generation.
+    ///   - progress: Is told how many samples are answered, on the calling thread.
+    /// - Returns: The table and every answer.
+    /// - Throws: ``EvaluationError``.
+    public func evaluate(
+        _ data: PreparedData,
+        features: (any ImageFeatureSource)? = nil,
+        isCancelled: () -> Bool = { false },
+        progress: (EvaluationProgress) -> Void = { _ in }
+    ) throws(EvaluationError) -> EvaluationResult {
+        guard data.images.size == input.storedSize else {
+            throw .imageSize(expected: input.storedSize, got: data.images.size)
+        }
+        let baseline = try wrapping { () throws(TaskError) in try TrivialBaseline(fittedTo: data.samples) }
+        var skipped: [EvaluationTable.Key: Int] = [:]
+        let questions = try questions(from: data, skipped: &skipped)
+        guard !questions.isEmpty else {
+            throw .noSamples(split: options.split.rawValue, tasks: options.tasks.map(\.rawValue).sorted())
+        }
+        let source = features ?? ComputedFeatures(model: model, images: data.images, input: input)
+        let start = ContinuousClock.now
+        let answers = try answers(to: questions, features: source, isCancelled: isCancelled, progress: progress)
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+
+        var records: [EvaluationRecord] = []
+        var predictions: [PredictionRecord] = []
+        for (question, answer) in zip(questions, answers) {
+            let text = try wrapping { () throws(TokenizerError) in try tokenizer.decode(answer) }
+            let record = try wrapping { () throws(TaskError) in
+                try TaskRegistry.record(prediction: text, for: question.sample, baseline: baseline)
+            }
+            records.append(record)
+            predictions.append(PredictionRecord(record, instruction: question.instruction))
+        }
+        let table = try wrapping { () throws(MetricError) in
+            try EvaluationTable(
+                records: records,
+                skipped: skipped,
+                bootstrap: options.bootstrap,
+                resamplingUnit: options.resamplingUnit
+            )
+        }
+        return EvaluationResult(
+            table: table,
+            predictions: predictions,
+            routing: try routing(of: questions, features: source),
+            seconds: seconds,
+            generatedTokenCount: answers.reduce(0) { $0 + $1.count }
+        )
+    }
+
+    /// The answer to one question.
+    ///
+    /// - Parameters:
+    ///   - task: The task.
+    ///   - instruction: What is asked, without the task's tag.
+    ///   - pixels: The picture, `size * size * 3` bytes of RGB in the size at which pictures are kept; `nil` for none.
+    /// - Returns: The model's answer, as it came.
+    /// - Throws: ``EvaluationError``.
+    public func answer(
+        task: MedicalTask,
+        instruction: String,
+        pixels: [UInt8]? = nil
+    ) throws(EvaluationError) -> String {
+        let size = input.storedSize
+        if let pixels, pixels.count != size * size * 3 {
+            throw .invalidOption(field: "pixels", expected: "\(size * size * 3) bytes", got: "\(pixels.count)")
+        }
+        let encoder = PromptEncoder(tokenizer: tokenizer, imageTokenCount: model.configuration.imageTokenCount)
+        let prompt = try wrapping { () throws(TokenizerError) in
+            try encoder.evaluation(
+                task: task,
+                instruction: instruction,
+                hasImage: pixels != nil,
+                form: options.promptForm
+            )
+        }
+        let tokens = try wrapping { () throws(TorchError) -> [Int] in
+            var features: Tensor?
+            if let pixels {
+                features = try model.encodeImages(input(Tensor(pixels, shape: [1, size, size, 3]).to(model.device)))
+            }
+            return try generate([prompt], features: features, length: maximumNewTokens(of: task))[0]
+        }
+        return try wrapping { () throws(TokenizerError) in try tokenizer.decode(tokens) }
+    }
+
+    private func maximumNewTokens(of task: MedicalTask) -> Int { options.maximumNewTokens[task] ?? 64 }
+
+    /// The samples to ask, in the order of the data.
+    private func questions(
+        from data: PreparedData,
+        skipped: inout [EvaluationTable.Key: Int]
+    ) throws(EvaluationError) -> [Question] {
+        let encoder = PromptEncoder(tokenizer: tokenizer, imageTokenCount: model.configuration.imageTokenCount)
+        var questions: [Question] = []
+        for index in selected(from: data) {
+            let sample = data.samples[index]
+            let picture = sample.task.usesImage ? data.images.position(of: sample) : nil
+            if sample.task.usesImage, picture == nil {
+                skipped[EvaluationTable.Key(dataset: sample.dataset, task: sample.task), default: 0] += 1
+                continue
+            }
+            let instruction = try wrapping { () throws(TaskError) in
+                try TaskRegistry.definition(of: sample.task).instruction(for: sample, templateSeed: options.seed)
+            }
+            let untagged = Evaluator.withoutTag(instruction, task: sample.task)
+            let prompt = try wrapping { () throws(TokenizerError) in
+                try encoder.evaluation(
+                    task: sample.task,
+                    instruction: untagged,
+                    hasImage: picture != nil,
+                    form: options.promptForm
+                )
+            }
+            questions.append(Question(sample: sample, instruction: untagged, prompt: prompt, picture: picture))
+        }
+        return questions
+    }
+
+    /// The instruction without the tag that the prompt's encoder writes.
+    private static func withoutTag(_ instruction: String, task: MedicalTask) -> String {
+        let tag = task.promptTag + " "
+        return instruction.hasPrefix(tag) ? String(instruction.dropFirst(tag.count)) : instruction
+    }
+
+    /// The positions of the samples that the options ask for, ascending.
+    private func selected(from data: PreparedData) -> [Int] {
+        var parts: [EvaluationTable.Key: [Int]] = [:]
+        for index in data.indices(split: options.split, tasks: options.tasks) {
+            let sample = data.samples[index]
+            guard options.datasets?.contains(sample.dataset) ?? true else { continue }
+            parts[EvaluationTable.Key(dataset: sample.dataset, task: sample.task), default: []].append(index)
+        }
+        guard let limit = options.maximumSamplesPerPart else { return parts.values.joined().sorted() }
+        return parts.flatMap { key, indices -> [Int] in
+            guard indices.count > limit else { return indices }
+            let label = "evaluated samples of \(key.dataset)/\(key.task.rawValue)"
+            var generator = SeededGenerator.derived(from: options.seed, label: label)
+            return generator.permutation(of: indices.count).prefix(limit).map { indices[$0] }
+        }.sorted()
+    }
+
+    /// The new tokens of every question, in the order of the questions.
+    private func answers(
+        to questions: [Question],
+        features: any ImageFeatureSource,
+        isCancelled: () -> Bool,
+        progress: (EvaluationProgress) -> Void
+    ) throws(EvaluationError) -> [[Int]] {
+        var answers = [[Int]](repeating: [], count: questions.count)
+        var done = 0
+        progress(EvaluationProgress(done: done, total: questions.count))
+        for batch in batches(of: questions) {
+            let part = batch.map { questions[$0] }
+            let length = part.map { maximumNewTokens(of: $0.sample.task) }.max() ?? 0
+            let results = try wrapping { () throws(TorchError) -> [[Int]] in
+                let pictures = part.compactMap(\.picture)
+                let tensor = pictures.isEmpty ? nil : try features.features(at: pictures)
+                return try generate(part.map(\.prompt), features: tensor, length: length, isCancelled: isCancelled)
+            }
+            if isCancelled() { throw .cancelled }
+            for (index, result) in zip(batch, results) { answers[index] = result }
+            done += batch.count
+            progress(EvaluationProgress(done: done, total: questions.count))
+        }
+        return answers
+    }
+
+    /// Batches of questions whose answers are cut at the same length, of similar prompt length, the longest first.
+    private func batches(of questions: [Question]) -> [[Int]] {
+        let groups = Dictionary(grouping: questions.indices) { maximumNewTokens(of: questions[$0].sample.task) }
+        return groups.sorted { $0.key > $1.key }.flatMap { _, indices -> [[Int]] in
+            let order = indices.sorted {
+                let (left, right) = (questions[$0].prompt.tokens.count, questions[$1].prompt.tokens.count)
+                return left == right ? $0 < $1 : left > right
+            }
+            return stride(from: 0, to: order.count, by: options.batchSize).map {
+                Array(order[$0..<min(order.count, $0 + options.batchSize)])
+            }
+        }
+    }
+
+    private func generate(
+        _ prompts: [EncodedPrompt],
+        features: Tensor?,
+        length: Int,
+        isCancelled: () -> Bool = { false }
+    ) throws(TorchError) -> [[Int]] {
+        let batch = try PromptBatch(
+            prompts,
+            features: features,
+            imageTokenCount: model.configuration.imageTokenCount,
+            taskOrder: model.configuration.connector.tasks,
+            device: model.device
+        )
+        return try model.generate(
+            batch,
+            maximumNewTokens: length,
+            endOfSequence: tokenizer.eosID,
+            isCancelled: isCancelled
+        )
+    }
+
+    /// The mean routing weights per task, over at most this many images of each.
+    private static let routingImageCount = 128
+
+    private func routing(
+        of questions: [Question],
+        features: any ImageFeatureSource
+    ) throws(EvaluationError) -> [TaskRouting] {
+        var summaries: [TaskRouting] = []
+        for task in MedicalTask.allCases {
+            var pictures: [Int] = []
+            var seen: Set<Int> = []
+            for question in questions where question.sample.task == task {
+                if let picture = question.picture, seen.insert(picture).inserted { pictures.append(picture) }
+            }
+            let chosen = Array(pictures.prefix(Evaluator.routingImageCount))
+            guard !chosen.isEmpty else { continue }
+            let weights = try wrapping { () throws(TorchError) in try meanWeights(of: chosen, task, features) }
+            summaries.append(TaskRouting(task: task, meanWeights: weights, imageCount: chosen.count))
+        }
+        return summaries
+    }
+
+    private func meanWeights(
+        of pictures: [Int],
+        _ task: MedicalTask,
+        _ features: any ImageFeatureSource
+    ) throws(TorchError) -> [Double] {
+        let number = model.configuration.connector.tasks.firstIndex(of: task) ?? 0
+        return try withoutGradients { () throws(TorchError) -> [Double] in
+            var sums = [Double](repeating: 0, count: model.configuration.connector.expertCount)
+            for start in stride(from: 0, to: pictures.count, by: 32) {
+                let part = Array(pictures[start..<min(pictures.count, start + 32)])
+                let tasks = try Tensor([Int](repeating: number, count: part.count)).to(model.device)
+                let tokens = try features.features(at: part).to(model.device)
+                let weights = try model.alignedTokens(of: tokens, tasks: tasks).routingWeights.to(.float32)
+                let mean = try weights.reshape(-1, sums.count).mean(0).array(of: Float.self)
+                for (expert, value) in mean.enumerated() { sums[expert] += Double(value) * Double(part.count) }
+            }
+            return sums.map { $0 / Double(pictures.count) }
+        }
+    }
+}
+
+/// Runs what throws the errors of a room and gives them as this room's.
+private func wrapping<Result>(_ body: () throws(TorchError) -> Result) throws(EvaluationError) -> Result {
+    do throws(TorchError) { return try body() } catch { throw .tensor(error) }
+}
+
+private func wrapping<Result>(_ body: () throws(TaskError) -> Result) throws(EvaluationError) -> Result {
+    do throws(TaskError) { return try body() } catch { throw .task(error) }
+}
+
+private func wrapping<Result>(_ body: () throws(TokenizerError) -> Result) throws(EvaluationError) -> Result {
+    do throws(TokenizerError) { return try body() } catch { throw .tokenizer(error) }
+}
+
+private func wrapping<Result>(_ body: () throws(MetricError) -> Result) throws(EvaluationError) -> Result {
+    do throws(MetricError) { return try body() } catch { throw .metric(error) }
+}

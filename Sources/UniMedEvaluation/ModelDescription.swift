@@ -1,0 +1,221 @@
+public import Torch
+import TorchNN
+public import UniMedModel
+
+/// What a model of given sizes has, needs and costs, without allocating any of it.
+public struct ModelDescription: Codable, Sendable, Equatable {
+    /// The size of a sample, on which costs depend.
+    public struct SampleSize: Codable, Sendable, Equatable {
+        /// Text tokens of prompt and answer together.
+        public var textTokens: Int
+        /// Those of them that are predicted.
+        public var answerTokens: Int
+        /// Samples in a batch.
+        public var batchSize: Int
+
+        /// Makes a size; the defaults give the paper's batch of 4 about 520 tokens at the paper's sizes.
+        public init(textTokens: Int = 66, answerTokens: Int = 16, batchSize: Int = 4) {
+            self.textTokens = textTokens
+            self.answerTokens = answerTokens
+            self.batchSize = batchSize
+        }
+    }
+
+    /// One part of the model.
+    public struct Part: Codable, Sendable, Equatable {
+        /// The part's name in a checkpoint.
+        public var name: String
+        /// The number of weights that are trained.
+        public var trained: Int
+        /// The number of weights that are frozen.
+        public var frozen: Int
+
+        /// The number of weights.
+        public var parameters: Int { trained + frozen }
+        /// The bytes of all weights in a type.
+        public func bytes(_ dtype: DType) -> Int { parameters * dtype.byteCount }
+    }
+
+    /// The bytes a training step holds, on one device.
+    public struct TrainingMemory: Codable, Sendable, Equatable {
+        /// Trained weights, in float32.
+        public var trainedWeights: Int
+        /// Frozen weights of connector and language model, in the type of the computation.
+        public var frozenWeights: Int
+        /// Gradients of the trained weights, in float32.
+        public var gradients: Int
+        /// AdamW's two moments, in float32.
+        public var optimizerState: Int
+        /// What the backward pass needs of a batch's forward pass: an estimate.
+        public var activations: Int
+
+        /// The sum.
+        public var total: Int { trainedWeights + frozenWeights + gradients + optimizerState + activations }
+    }
+
+    /// Floating-point operations of one sample; a product and its sum are two.
+    public struct Operations: Codable, Sendable, Equatable {
+        /// The part's name.
+        public var name: String
+        /// Of the forward pass.
+        public var forward: Double
+        /// Of the backward pass; 0 for a part whose features are kept on disk.
+        public var backward: Double
+    }
+
+    /// The sizes it was computed for.
+    public var sample: SampleSize
+    /// The type of the computation.
+    public var precision: DType
+    /// Tokens of an image in the language model.
+    public var imageTokens: Int
+    /// The parts, in the order of the data flow.
+    public var parts: [Part]
+    /// What a training step holds with the vision features kept on disk.
+    public var memory: TrainingMemory
+    /// The bytes of all weights for answering, in the type of the computation.
+    public var inferenceWeightBytes: Int
+    /// The bytes of keys and values of one token of one sequence, in the type of the computation.
+    public var cacheBytesPerToken: Int
+    /// The bytes of the kept vision features of one picture, in bfloat16.
+    public var featureBytesPerImage: Int
+    /// Operations per sample, by part.
+    public var operations: [Operations]
+
+    /// Describes a model.
+    ///
+    /// - Parameters:
+    ///   - configuration: The model's sizes.
+    ///   - precision: The type of the computation, `.float32` or `.bfloat16`.
+    ///   - sample: The size of a sample.
+    /// - Throws: `TorchError` when the sizes do not make a model.
+    public init(
+        _ configuration: UniMedConfiguration,
+        precision: DType = .float32,
+        sample: SampleSize = SampleSize()
+    ) throws(TorchError) {
+        let model = try UniMed(configuration, builder: WeightBuilder(device: .meta))
+        self.sample = sample
+        self.precision = precision
+        imageTokens = configuration.imageTokenCount
+        var counts: [String: Part] = [:]
+        var names: [String] = []
+        for (name, parameter) in model.namedParameters() {
+            let part = Self.part(of: name)
+            if counts[part] == nil { names.append(part) }
+            if parameter.isTrainable {
+                counts[part, default: Part(name: part, trained: 0, frozen: 0)].trained += parameter.value.count
+            } else {
+                counts[part, default: Part(name: part, trained: 0, frozen: 0)].frozen += parameter.value.count
+            }
+        }
+        parts = names.compactMap { counts[$0] }
+
+        let costs = CostModel(configuration, sample: sample)
+        operations = costs.operations
+        let trained = parts.reduce(0) { $0 + $1.trained }
+        let frozen = parts.reduce(0) { $0 + ($1.name.hasPrefix("vision") ? 0 : $1.frozen) }
+        memory = TrainingMemory(
+            trainedWeights: trained * 4,
+            frozenWeights: frozen * precision.byteCount,
+            gradients: trained * 4,
+            optimizerState: trained * 8,
+            activations: costs.activationElements * precision.byteCount
+        )
+        inferenceWeightBytes = parts.reduce(0) { $0 + $1.bytes(precision) }
+        let language = configuration.language
+        cacheBytesPerToken =
+            2 * language.layerCount * language.keyValueHeadCount * language.headSize * precision.byteCount
+        featureBytesPerImage = configuration.vision.patchCount * configuration.vision.hiddenSize * 2
+    }
+
+    /// The number of weights that are trained.
+    public var trainedCount: Int { parts.reduce(0) { $0 + $1.trained } }
+    /// The number of weights.
+    public var parameterCount: Int { parts.reduce(0) { $0 + $1.parameters } }
+
+    /// The part of figure 3 of the paper that a weight belongs to.
+    private static func part(of name: String) -> String {
+        if name.hasPrefix("visual_encoder.") || name.hasPrefix("ln_vision.") { return "vision encoder" }
+        if name.hasPrefix("connector.router.") { return "connector router" }
+        if name.hasPrefix("connector.experts.") { return "connector experts" }
+        if name.hasPrefix("connector.") { return "task tokens" }
+        return name.contains(".lora_") ? "language model LoRA" : "language model"
+    }
+}
+
+/// The operations of each part, from the sizes.
+private struct CostModel {
+    let operations: [ModelDescription.Operations]
+    let activationElements: Int
+
+    init(_ configuration: UniMedConfiguration, sample: ModelDescription.SampleSize) {
+        let vision = configuration.vision
+        let connector = configuration.connector
+        let language = configuration.language
+        let images = Double(configuration.imageTokenCount)
+        let (width, aggregated) = (Double(language.hiddenSize), Double(configuration.aggregatedSize))
+        let experts = Double(connector.expertCount)
+
+        // Vision transformer: its features do not depend on what is trained, so there is no backward pass.
+        let patches = Double(vision.patchCount)
+        let (visionTokens, visionWidth) = (patches + 1, Double(vision.hiddenSize))
+        let visionMLP = Double(Int(visionWidth * vision.mlpRatio))
+        let perBlock = 2 * visionTokens * (4 * visionWidth * visionWidth + 2 * visionWidth * visionMLP)
+        let attention = 4 * visionTokens * visionTokens * visionWidth
+        let embedding = 2 * patches * 3 * Double(vision.patchSize * vision.patchSize) * visionWidth
+        let visionForward = Double(vision.layerCount) * (perBlock + attention) + embedding
+
+        // Connector: first layers need no gradient of the features, which are fixed, only of their weights.
+        let expertsFirst = 2 * images * aggregated * experts * width
+        let expertsSecond = 2 * images * experts * width * width
+        let seesTask = connector.router.inputs.contains(.taskToken)
+        let seesToken = connector.router.inputs.contains(.imageToken)
+        let inputs = aggregated * ((seesTask ? 1 : 0) + (seesToken ? 1 : 0))
+        let hidden = connector.router.hiddenSize.map(Double.init) ?? 4 * inputs
+        let routerTask = seesTask ? 2 * aggregated * hidden : 0
+        let routerToken = seesToken ? 2 * images * aggregated * hidden : 0
+        let routerLast = 2 * (seesToken ? images : 1) * hidden * experts
+
+        // Language model: frozen weights pass gradients on but get none, which is half of a backward pass.
+        let tokens = images + Double(sample.textTokens)
+        let attentionWidth = Double(language.headCount * language.headSize)
+        let keyWidth = Double(language.keyValueHeadCount * language.headSize)
+        let inner = Double(language.intermediateSize)
+        let layers = Double(language.layerCount)
+        let blockWeights = 2 * width * attentionWidth + 2 * width * keyWidth + 3 * width * inner
+        let linear = layers * 2 * tokens * blockWeights
+        // Causal: half of the scores are needed.
+        let scores = layers * 2 * tokens * tokens * attentionWidth
+        let head = 2 * Double(sample.answerTokens) * width * Double(language.vocabularySize)
+        var adapters = 0.0
+        let languageBackward: Double
+        switch configuration.fineTuning {
+        case .full: languageBackward = 2 * (linear + head) + 2 * scores
+        case .frozen: languageBackward = linear + head + 2 * scores
+        case .lowRank(let adapter):
+            let sides = 4 * width + 2 * attentionWidth + 2 * keyWidth + 3 * (width + inner)
+            adapters = layers * 2 * tokens * Double(adapter.rank) * sides
+            languageBackward = linear + head + 2 * scores + 2 * adapters
+        }
+        operations = [
+            .init(name: "vision encoder", forward: visionForward, backward: 0),
+            .init(
+                name: "connector router",
+                forward: routerTask + routerToken + routerLast,
+                backward: 2 * routerTask + routerToken + 2 * routerLast
+            ),
+            .init(
+                name: "connector experts",
+                forward: expertsFirst + expertsSecond,
+                backward: expertsFirst + 2 * expertsSecond
+            ),
+            .init(name: "language model", forward: linear + scores + head + adapters, backward: languageBackward),
+        ]
+        // Kept per token and block: inputs of the norms and products, queries, keys, values, both halves of the MLP.
+        let perToken = layers * (6 * width + 3 * attentionWidth + 2 * keyWidth + 4 * inner)
+        let perImage = images * (aggregated + 2 * experts * width + 2 * hidden)
+        let logits = 2 * Double(sample.answerTokens) * Double(language.vocabularySize)
+        activationElements = Int(Double(sample.batchSize) * (tokens * perToken + perImage + logits))
+    }
+}

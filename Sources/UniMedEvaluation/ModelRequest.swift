@@ -1,0 +1,116 @@
+import Foundation
+public import UniMedData
+public import UniMedTasks
+
+/// One question to a model, as a person or a server asks it.
+public struct ModelRequest: Sendable, Equatable {
+    /// The task.
+    public var task: MedicalTask
+    /// The question (qa, vqa, cls), the object's name (rec), or the wish in words (rg, where it may be missing).
+    public var text: String?
+    /// The picture and its size before any resizing; `nil` without a picture.
+    public var image: ImageReference?
+    /// The box that is asked about (reg), in pixels of the original image.
+    public var box: BoundingBox?
+    /// The classes (cls), where the question does not list them.
+    public var choices: [String]?
+
+    /// Makes a request.
+    ///
+    /// - Parameters:
+    ///   - task: The task.
+    ///   - text: The question, the object's name or the wish; see ``text``.
+    ///   - image: The picture and its size before any resizing; `nil` without a picture.
+    ///   - box: The box that is asked about, in pixels of the original image.
+    ///   - choices: The classes.
+    public init(
+        task: MedicalTask,
+        text: String? = nil,
+        image: ImageReference? = nil,
+        box: BoundingBox? = nil,
+        choices: [String]? = nil
+    ) {
+        self.task = task
+        self.text = text
+        self.image = image
+        self.box = box
+        self.choices = choices
+    }
+
+    /// What the model reads, without the task's tag.
+    ///
+    /// A question in words is asked as it is; an object's name or a box is put into one of the task's templates, as in
+    /// training.
+    ///
+    /// - Parameter templateSeed: The seed with which the template is drawn.
+    /// - Throws: ``EvaluationError/invalidOption(field:expected:got:)`` that names what is missing or too much.
+    public func instruction(templateSeed: UInt64 = 0) throws(EvaluationError) -> String {
+        try check()
+        if let text, [.questionAnswering, .visualQuestionAnswering, .reportGeneration].contains(task) { return text }
+        let instruction: String
+        do throws(TaskError) {
+            instruction = try TaskRegistry.definition(of: task).instruction(for: sample, templateSeed: templateSeed)
+        } catch {
+            throw .task(error)
+        }
+        let tag = task.promptTag + " "
+        return instruction.hasPrefix(tag) ? String(instruction.dropFirst(tag.count)) : instruction
+    }
+
+    /// The request as a sample without an answer.
+    private var sample: Sample {
+        Sample(
+            id: "request",
+            dataset: "",
+            split: .test,
+            task: task,
+            image: image,
+            question: task == .imageClassification ? text : nil,
+            objectName: task == .referringExpressionComprehension ? text : nil,
+            box: box,
+            choices: choices,
+            answer: ""
+        )
+    }
+
+    private func check() throws(EvaluationError) {
+        if task.usesImage, image == nil {
+            throw .invalidOption(field: "image", expected: "a picture for the task \(task.rawValue)", got: "none")
+        }
+        if !task.usesImage, image != nil {
+            throw .invalidOption(field: "image", expected: "none for the task \(task.rawValue)", got: "a picture")
+        }
+        if let text, text.allSatisfy(\.isWhitespace) {
+            throw .invalidOption(field: "question", expected: "a text", got: "an empty one")
+        }
+        switch task {
+        case .questionAnswering, .visualQuestionAnswering:
+            guard text != nil else { throw missing("question", "a question") }
+        case .referringExpressionComprehension:
+            guard text != nil else { throw missing("question", "the name of an object") }
+        case .imageClassification:
+            guard text != nil || choices?.isEmpty == false else {
+                throw missing("question", "a question that lists the classes, or the classes")
+            }
+        case .referringExpressionGeneration:
+            guard let box, let image else { throw missing("box", "a box in pixels of the image") }
+            guard [box.xMin, box.yMin, box.xMax, box.yMax].allSatisfy(\.isFinite), box.area > 0, box.xMin >= 0,
+                box.yMin >= 0, box.xMax <= Double(image.width), box.yMax <= Double(image.height)
+            else {
+                throw .invalidOption(
+                    field: "box",
+                    expected: "x0 < x1 and y0 < y1 inside the image of \(image.width) x \(image.height) pixels",
+                    got: "(\(box.xMin), \(box.yMin)) to (\(box.xMax), \(box.yMax))"
+                )
+            }
+        case .reportGeneration: break
+        }
+        if box != nil, task != .referringExpressionGeneration {
+            throw .invalidOption(field: "box", expected: "none for the task \(task.rawValue)", got: "a box")
+        }
+    }
+
+    private func missing(_ field: String, _ expected: String) -> EvaluationError {
+        .invalidOption(field: field, expected: "\(expected) for the task \(task.rawValue)", got: "none")
+    }
+}

@@ -1,0 +1,140 @@
+import Foundation
+import Torch
+
+/// One measured quantity, beside Python's.
+struct BenchmarkResult: Encodable {
+    let name: String
+    /// The unit of the times.
+    let unit: String
+    /// The median time.
+    let ours: Double
+    /// The fastest and slowest.
+    let ourRange: [Double]
+    /// Python's median time; `nil` without a peer.
+    let peer: Double?
+    let peerRange: [Double]?
+    /// How many times were measured on each side, after those that warm up.
+    let n: Int
+    /// What the ratio below should be, for example `at most 0.9 times Python's`.
+    let goal: String?
+    /// Our time over Python's for costs, Python's over ours for speeds.
+    let ratio: Double?
+    let isReached: Bool?
+
+    /// What is compared with a goal.
+    enum Goal {
+        /// Our time is at most this many times Python's.
+        case cost(atMost: Double)
+        /// We are at least this many times as fast.
+        case speed(atLeast: Double, as: String)
+        /// For information: how many times as fast.
+        case none
+    }
+
+    init(_ name: String, unit: String, ours: [Double], peer: [Double]?, goal: Goal) {
+        self.name = name
+        self.unit = unit
+        self.ours = Self.median(ours)
+        ourRange = [ours.min() ?? 0, ours.max() ?? 0]
+        self.peer = peer.map(Self.median)
+        peerRange = peer.map { [$0.min() ?? 0, $0.max() ?? 0] }
+        n = ours.count
+        let mine = self.ours
+        switch goal {
+        case .cost(let limit):
+            self.goal = "at most \(limit) times Python's"
+            ratio = self.peer.map { mine / $0 }
+            isReached = ratio.map { $0 <= limit }
+        case .speed(let limit, let reference):
+            self.goal = "at least \(limit) times \(reference)"
+            ratio = self.peer.map { $0 / mine }
+            isReached = ratio.map { $0 >= limit }
+        case .none:
+            self.goal = nil
+            ratio = self.peer.map { $0 / mine }
+            isReached = nil
+        }
+    }
+
+    static func median(_ values: [Double]) -> Double {
+        let sorted = values.sorted()
+        guard !sorted.isEmpty else { return .nan }
+        let middle = sorted.count / 2
+        return sorted.count.isMultiple(of: 2) ? (sorted[middle - 1] + sorted[middle]) / 2 : sorted[middle]
+    }
+}
+
+/// The machine a benchmark ran on, without its name.
+struct BenchmarkMachine: Encodable {
+    let date: String
+    let processor: String
+    let cores: Int
+    let threads: Int
+    let memoryGB: Double
+    /// The instruction sets that matter for products.
+    let instructions: [String]
+    let libTorch: String
+    let peer: String?
+
+    init(threads: Int, peer: String?) {
+        date = String(Date().ISO8601Format().prefix(10))
+        let information = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
+        func field(_ name: String) -> String? {
+            information.split(separator: "\n").first { $0.hasPrefix(name) }?
+                .split(separator: ":", maxSplits: 1).last.map { $0.trimmingCharacters(in: .whitespaces) }
+        }
+        processor = field("model name") ?? "unknown"
+        let flags = Set((field("flags") ?? field("Features") ?? "").split(separator: " ").map(String.init))
+        instructions = ["avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16"].filter(flags.contains)
+        cores = ProcessInfo.processInfo.activeProcessorCount
+        memoryGB = (Double(ProcessInfo.processInfo.physicalMemory) / 1e8).rounded() / 10
+        self.threads = threads
+        libTorch = Runtime.version
+        self.peer = peer
+    }
+}
+
+/// Everything a benchmark gave.
+struct BenchmarkReport: Encodable {
+    let machine: BenchmarkMachine
+    let recipe: String?
+    /// What was computed in a training step.
+    let step: TrainingStepBenchmark.Work?
+    let results: [BenchmarkResult]
+    let notes: [String]
+
+    /// Two tables in Markdown.
+    var markdown: String {
+        let m = machine
+        var lines = [
+            "\(m.date), \(m.cores) cores (\(m.processor)), \(m.threads) threads, \(m.memoryGB) GB, "
+                + "\(m.instructions.joined(separator: " ")); LibTorch \(m.libTorch); peer: \(m.peer ?? "none")",
+            "",
+        ]
+        if let step {
+            lines += [
+                "Training step of \(recipe ?? "the recipe"): \(step.trainedWeights) trained weights, batch \(step.samples), "
+                    + "\(step.tokens) tokens, \(step.targets) predicted; the peer pads \(Self.percent(step.peerPadding)) "
+                    + "more places; first losses differ by \(step.lossDifference.map { String(format: "%.1e", $0) } ?? "-")",
+                "",
+            ]
+        }
+        lines += ["| | unit | ours | range | Python | range | n | ratio | goal | |", "|---|---|---:|---|---:|---|---:|---:|---|---|"]
+        for result in results {
+            let mark = result.isReached.map { $0 ? "reached" : "missed" } ?? ""
+            lines.append(
+                "| \(result.name) | \(result.unit) | \(Self.number(result.ours)) | \(Self.range(result.ourRange)) "
+                    + "| \(result.peer.map(Self.number) ?? "-") | \(result.peerRange.map(Self.range) ?? "-") | \(result.n) "
+                    + "| \(result.ratio.map { String(format: "%.2f", $0) } ?? "-") | \(result.goal ?? "") | \(mark) |"
+            )
+        }
+        if !notes.isEmpty { lines += [""] + notes }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func number(_ value: Double) -> String {
+        String(format: value >= 100 ? "%.0f" : value >= 10 ? "%.1f" : "%.3f", value)
+    }
+    private static func range(_ values: [Double]) -> String { values.map(number).joined(separator: " to ") }
+    private static func percent(_ share: Double?) -> String { share.map { String(format: "%.0f%%", $0 * 100) } ?? "-" }
+}

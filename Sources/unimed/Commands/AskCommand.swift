@@ -1,0 +1,120 @@
+import ArgumentParser
+import Foundation
+import UniMedData
+import UniMedEvaluation
+import UniMedImaging
+import UniMedTraining
+
+/// `unimed ask`: one question to a model.
+struct AskCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ask",
+        abstract: "Ask a model one question, with or without a picture.",
+        discussion: """
+            Tasks: qa (a question), vqa (a question about the picture), rg (a report), rec (where is the named object), \
+            reg (what is in the box), cls (which of the classes). Boxes are in pixels of the original picture, with the \
+            origin at the top left; the model itself speaks hundredths of width and height.
+
+            This is research software, not a medical device: do not use its answers for patients.
+            """
+    )
+
+    @Argument(help: "The question; for rec the object's name; not needed for rg and reg.")
+    var question: String?
+
+    @Option(name: .shortAndLong, help: "A run's folder, or a model's.", completion: .directory)
+    var model: String
+
+    @Option(name: .shortAndLong, help: "The task: qa, vqa, rg, rec, reg or cls.")
+    var task: MedicalTask
+
+    @Option(name: .shortAndLong, help: "The picture: PNG, JPEG or TIFF.", completion: .file())
+    var image: String?
+
+    @Option(name: .long, help: ArgumentHelp("For reg: the box, in pixels of the picture.", valueName: "x0,y0,x1,y1"))
+    var box: String?
+
+    @Option(name: .long, help: "For cls: a class; may be repeated.")
+    var choice: [String] = []
+
+    @Option(name: .long, help: "Where the model lives: cpu, cuda or cuda:1.")
+    var device = "cpu"
+
+    @OptionGroup var output: OutputOptions
+
+    func run() throws {
+        let picture = try image.map { try ImageDecoder.decode(contentsOf: URL(fileURLWithPath: $0)) }
+        let request = ModelRequest(
+            task: task,
+            text: question,
+            image: picture.map { ImageReference(path: "", width: $0.width, height: $0.height) },
+            box: try box.map { try parsedBox($0) },
+            choices: choice.isEmpty ? nil : choice
+        )
+        let instruction = try request.instruction()
+        let checkpoint = try ModelCheckpoint.load(from: URL(fileURLWithPath: model), device: parsedDevice(device))
+        let answer = try Answer(checkpoint, request, instruction: instruction, picture: picture)
+        if output.json {
+            try Terminal.output(json: answer)
+        } else {
+            Terminal.output(answer.text)
+        }
+    }
+
+    private func parsedBox(_ text: String) throws(Failure) -> BoundingBox {
+        let edges = text.split(separator: ",").compactMap { Double($0.trimmingCharacters(in: .whitespaces)) }
+        guard edges.count == 4, text.split(separator: ",").count == 4 else {
+            throw .badInput("--box: expected four numbers x0,y0,x1,y1, got '\(text)'")
+        }
+        return BoundingBox(xMin: edges[0], yMin: edges[1], xMax: edges[2], yMax: edges[3])
+    }
+}
+
+/// An answer, as `--json` prints it.
+struct Answer: Encodable {
+    let task: MedicalTask
+    let instruction: String
+    let answer: String
+    /// The answer's box in hundredths of width and height, as the model speaks it.
+    let normalizedBox: NormalizedBox?
+    /// The same in pixels of the original picture, origin at the top left.
+    let pixelBox: BoundingBox?
+
+    init(
+        _ checkpoint: ModelCheckpoint,
+        _ request: ModelRequest,
+        instruction: String,
+        picture: RGBImage?
+    ) throws {
+        let size = checkpoint.configuration.preprocessing.storedSize
+        let evaluator = try Evaluator(
+            model: checkpoint.model,
+            tokenizer: checkpoint.tokenizer,
+            options: EvaluationOptions(checkpoint.configuration.evaluation),
+            input: checkpoint.imageInput
+        )
+        task = request.task
+        self.instruction = instruction
+        answer = try evaluator.answer(
+            task: request.task,
+            instruction: instruction,
+            pixels: picture.map { PillowResizer.resize($0, width: size, height: size).pixels }
+        )
+        let box = request.task == .referringExpressionComprehension ? NormalizedBox(parsing: answer) : nil
+        normalizedBox = box
+        pixelBox = box.flatMap { box in
+            request.image.map { box.pixels(width: $0.width, height: $0.height) }
+        }
+    }
+
+    /// The answer for a terminal.
+    var text: String {
+        guard let box = normalizedBox, let pixels = pixelBox else { return answer }
+        let edges = [pixels.xMin, pixels.yMin, pixels.xMax, pixels.yMax].map { String(format: "%.1f", $0) }
+        return """
+            \(answer)
+            pixels of the original picture: x \(edges[0]) to \(edges[2]), y \(edges[1]) to \(edges[3])
+            hundredths of width and height: x \(box.xMin) to \(box.xMax), y \(box.yMin) to \(box.yMax)
+            """
+    }
+}

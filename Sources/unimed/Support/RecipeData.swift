@@ -1,0 +1,85 @@
+import Foundation
+import UniMedData
+import UniMedImporters
+import UniMedTraining
+
+/// The data of a recipe, from its data sets' folders to a prepared folder.
+struct RecipeData {
+    let recipe: Recipe
+    /// The folder that the recipe's paths are relative to.
+    let base: URL
+    /// Folders that replace the recipe's, by the data sets' names.
+    let roots: [String: URL]
+
+    /// The importers of the recipe's data sets and how their pictures are kept.
+    ///
+    /// - Throws: `Failure` or `ImportError` that name the data set and the field.
+    func preparation() throws -> DatasetPreparation {
+        let names = recipe.data.sets.map(\.dataset)
+        if let unknown = roots.keys.sorted().first(where: { !names.contains($0) }) {
+            throw Failure.badInput(
+                "--data-root: the recipe has no data set '\(unknown)'; there are \(names.joined(separator: ", "))"
+            )
+        }
+        return try DatasetPreparation(
+            importers: recipe.data.sets.map { try importer(of: $0) },
+            imageSize: recipe.data.imageSize,
+            threadCount: ProcessInfo.processInfo.activeProcessorCount
+        )
+    }
+
+    /// Prepares the data under `folder`, or opens what is there.
+    ///
+    /// The prepared data are in a folder named after the key of what they depend on, so that recipes with the same data
+    /// share it.
+    func prepare(under folder: URL, progress: ProgressPrinter) throws -> DatasetPreparation.Outcome {
+        let preparation = try preparation()
+        let destination = folder.appendingPathComponent(String(try preparation.key().prefix(16)))
+        return try prepareData(preparation, into: destination, progress: progress)
+    }
+
+    private func importer(of set: DatasetConfiguration) throws -> any DatasetImporter {
+        if set.importer == DatasetConfiguration.phantoms {
+            let count = set.count ?? 2000
+            let validation = Int((Double(count) * set.validationFraction).rounded())
+            let configuration = PhantomConfiguration(
+                side: max(64, recipe.data.imageSize),
+                trainCount: count - validation,
+                validationCount: validation,
+                dataset: set.dataset
+            )
+            return PhantomImporter(PhantomGenerator(seed: set.seed ?? recipe.seed, configuration: configuration))
+        }
+        let entry = try ImporterRegistry.standard.entry(named: set.importer)
+        guard let root = roots[set.dataset] ?? set.path.map({ URL(fileURLWithPath: $0, relativeTo: base) }) else {
+            throw Failure.badInput("data.sets: the data set '\(set.dataset)' has no path")
+        }
+        return try entry.importer(
+            root: root.absoluteURL.standardizedFileURL,
+            options: ImportOptions(
+                dataset: set.dataset,
+                validationFraction: set.validationFraction,
+                testFraction: set.testFraction,
+                seed: set.seed ?? recipe.seed,
+                objectNames: set.objectNames
+            )
+        )
+    }
+}
+
+/// Prepares data with a bar of progress.
+func prepareData(
+    _ preparation: DatasetPreparation,
+    into destination: URL,
+    progress: ProgressPrinter
+) throws -> DatasetPreparation.Outcome {
+    let outcome = try preparation.prepare(into: destination) { step in
+        switch step.stage {
+        case .importing: progress.show("data sets", step.done, of: step.total, unit: "data sets")
+        case .pictures: progress.show("pictures", step.done, of: step.total, unit: "pictures")
+        }
+    }
+    progress.finish()
+    if outcome.wasReused { Terminal.note("data: \(destination.path) is there already and fits: used as it is") }
+    return outcome
+}
