@@ -1,25 +1,25 @@
 import Foundation
-import UniMedData
-import UniMedModel
+package import UniMedData
+package import UniMedModel
 import UniMedTasks
 import UniMedTokenizers
 
 /// A sample as the training step takes it.
-struct TrainingExample: Sendable, Equatable {
+package struct TrainingExample: Sendable, Equatable {
     /// The prompt with its answer.
-    let prompt: EncodedPrompt
+    package let prompt: EncodedPrompt
     /// The row of the picture's features; `nil` for question answering.
-    let featureRow: Int?
+    package let featureRow: Int?
 }
 
 /// Turns drawn samples into prompts: instruction, view, answer, token ids.
-struct TrainingExamples: Sendable {
+package struct TrainingExamples: Sendable {
     /// The training split.
-    let samples: [Sample]
+    package let samples: [Sample]
     /// The order in which a sampler sees the samples: positions in ``samples``, repeated ones where kinds are balanced.
-    let entries: [Int]
+    package let entries: [Int]
     /// The rates of the tasks, from the samples as they are.
-    let rates: TaskRates
+    package let rates: TaskRates
     private let pictures: [Int]
     private let plan: ViewPlan
     private let encoder: PromptEncoder
@@ -33,7 +33,7 @@ struct TrainingExamples: Sendable {
     /// Prepares the training split.
     ///
     /// - Throws: ``TrainingError`` when there are no training samples or a sample's picture is missing.
-    init(
+    package init(
         _ data: PreparedData,
         configuration: DataConfiguration,
         encoder: PromptEncoder,
@@ -79,12 +79,12 @@ struct TrainingExamples: Sendable {
     }
 
     /// The task of each entry.
-    var tasks: [MedicalTask] { entries.map { samples[$0].task } }
+    package var tasks: [MedicalTask] { entries.map { samples[$0].task } }
 
     /// The prompt of a draw. The template, and the view of the picture, follow from the draw's seed.
     ///
     /// - Throws: `TaskError` or `TokenizerError` when the sample lacks what its task needs.
-    func example(for draw: MixtureDraw) throws -> TrainingExample {
+    package func example(for draw: MixtureDraw) throws -> TrainingExample {
         let index = entries[draw.sampleIndex]
         var sample = samples[index]
         var row: Int?
@@ -126,7 +126,7 @@ struct TrainingExamples: Sendable {
     }
 
     /// The sample as it is in a view; `nil` when it cannot be asked there.
-    func adapt(_ sample: Sample, picture: Int, view: ImageView) -> Sample? {
+    package func adapt(_ sample: Sample, picture: Int, view: ImageView) -> Sample? {
         var sample = sample
         if let box = sample.box, let image = sample.image {
             let (width, height) = (Double(image.width), Double(image.height))

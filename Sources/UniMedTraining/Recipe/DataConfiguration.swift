@@ -1,8 +1,11 @@
+public import Foundation
 public import UniMedData
 import UniMedModel
 
 /// The data of a recipe.
 public struct DataConfiguration: Codable, Sendable, Equatable {
+    /// The folder that the data sets' paths are relative to, itself relative to the recipe's; `nil` is the recipe's.
+    public var root: String?
     /// The data sets, in the order in which they are imported.
     public var sets: [DatasetConfiguration]
     /// The width and height at which pictures are kept, in pixels.
@@ -19,16 +22,18 @@ public struct DataConfiguration: Codable, Sendable, Equatable {
     public var balance: SampleBalance
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case sets, imageSize, rates, balance
+        case root, sets, imageSize, rates, balance
     }
 
     /// Makes a configuration.
     public init(
+        root: String? = nil,
         sets: [DatasetConfiguration],
         imageSize: Int = 224,
         rates: TaskRates = .proportional,
         balance: SampleBalance = .samples
     ) {
+        self.root = root
         self.sets = sets
         self.imageSize = imageSize
         self.rates = rates
@@ -38,6 +43,7 @@ public struct DataConfiguration: Codable, Sendable, Equatable {
     /// Reads a configuration.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.strictContainer(keyedBy: CodingKeys.self)
+        root = try container.decodeIfPresent(String.self, forKey: .root)
         sets = try container.decode([DatasetConfiguration].self, forKey: .sets)
         imageSize = try container.decode(.imageSize, default: 224)
         rates = try container.decode(.rates, default: CodableTaskRates(.proportional)).value
@@ -53,10 +59,28 @@ public struct DataConfiguration: Codable, Sendable, Equatable {
     /// Writes the configuration.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encodeIfPresent(root, forKey: .root)
         try container.encode(sets, forKey: .sets)
         try container.encode(imageSize, forKey: .imageSize)
         try container.encode(CodableTaskRates(rates), forKey: .rates)
         try container.encode(balance, forKey: .balance)
+    }
+}
+
+extension DataConfiguration {
+    /// The folder of a data set.
+    ///
+    /// - Parameters:
+    ///   - set: One of ``sets``.
+    ///   - recipeFolder: The folder that holds the recipe.
+    ///   - override: Takes the place of ``root``.
+    /// - Returns: `nil` for phantoms, which have none.
+    public func folder(of set: DatasetConfiguration, recipeFolder: URL, root override: URL? = nil) -> URL? {
+        func resolve(_ path: String, in folder: URL) -> URL {
+            path.hasPrefix("/") ? URL(fileURLWithPath: path) : folder.appendingPathComponent(path).standardizedFileURL
+        }
+        let base = override ?? root.map { resolve($0, in: recipeFolder) } ?? recipeFolder
+        return set.path.map { resolve($0, in: base) }
     }
 }
 

@@ -1,5 +1,5 @@
-import Foundation
-import Torch
+package import Foundation
+package import Torch
 import TorchCheckpoints
 import UniMedData
 
@@ -13,14 +13,19 @@ import UniMedData
 ///     optimizer.safetensors     its moments and step counts, and random states
 ///     state.json                step, data position, positions in the metrics files
 /// ```
-struct CheckpointStore {
+package struct CheckpointStore {
     /// The folder of all checkpoints.
-    let folder: URL
+    package let folder: URL
     /// How many are kept.
-    let keptCount: Int
+    package let keptCount: Int
 
-    static let stateName = "state.json"
-    static let latestName = "latest"
+    package init(folder: URL, keptCount: Int) {
+        self.folder = folder
+        self.keptCount = keptCount
+    }
+
+    package static let stateName = "state.json"
+    package static let latestName = "latest"
     private static let prefix = "step-"
     private static let partialSuffix = ".partial"
     private static let removedSuffix = ".removed"
@@ -31,7 +36,7 @@ struct CheckpointStore {
     }
 
     /// The newest complete checkpoint; `nil` when there is none.
-    func latest() -> URL? {
+    package func latest() -> URL? {
         let names = RunFolder.names(in: folder).filter { $0.hasPrefix(Self.prefix) && !$0.contains(".") }
         let pointer = folder.appendingPathComponent(Self.latestName)
         if let data = FileManager.default.contents(atPath: pointer.path) {
@@ -44,7 +49,7 @@ struct CheckpointStore {
     /// Writes a checkpoint, points to it, and removes those that are too many.
     ///
     /// - Parameter files: Tensors by the file they go to.
-    func save(
+    package func save(
         step: Int,
         files: [(name: String, tensors: [(String, Tensor)])],
         state: some Encodable
@@ -80,7 +85,7 @@ struct CheckpointStore {
     }
 
     /// Removes what an interrupted run left, and checkpoints beyond those that are kept.
-    func clean() throws(TrainingError) {
+    package func clean() throws(TrainingError) {
         for name in RunFolder.names(in: folder)
         where name.hasSuffix(Self.partialSuffix) || name.hasSuffix(Self.removedSuffix) {
             try RunFolder.remove(folder.appendingPathComponent(name))
@@ -98,7 +103,7 @@ struct CheckpointStore {
     }
 
     /// Reads the state of a checkpoint.
-    static func state<State: Decodable>(_ type: State.Type, of checkpoint: URL) throws(TrainingError) -> State {
+    package static func state<State: Decodable>(_ type: State.Type, of checkpoint: URL) throws(TrainingError) -> State {
         do {
             return try DataFile.readJSON(type, from: checkpoint.appendingPathComponent(stateName))
         } catch {

@@ -235,7 +235,9 @@ public final class TrainingRun {
         var keyed = configuration
         keyed.checkpointEvery = 0
         keyed.logEvery = 0
-        let parts = ["vision 1", data.key, try json(keyed), try json(recipe.model.vision), try json(recipe.data.sets)]
+        let parts = [
+            "vision 1", data.key, try json(keyed), try json(recipe.model.vision), try json(unplaced(recipe.data)),
+        ]
         return Self.key(parts + ["\(recipe.seed)", recipe.precision.rawValue, "\(ImagePreprocessing.version)"])
     }
 
@@ -371,9 +373,17 @@ public final class TrainingRun {
         keyed.logEvery = 0
         let parts = [
             "training 1", data.key, features?.key ?? "", SHA256.hexDigest(of: Array(tokenizer.model.serializedModel)),
-            try json(model.configuration), try json(keyed), try json(recipe.data), try json(recipe.weights),
+            try json(model.configuration), try json(keyed), try json(unplaced(recipe.data)), try json(recipe.weights),
         ]
         return Self.key(parts + ["\(recipe.seed)", recipe.precision.rawValue])
+    }
+
+    /// The data's settings without where the data are: the data's own key says what they are.
+    private func unplaced(_ data: DataConfiguration) -> DataConfiguration {
+        var data = data
+        data.root = nil
+        for index in data.sets.indices { data.sets[index].path = nil }
+        return data
     }
 
     private func json(_ value: some Encodable) throws(TrainingError) -> String {

@@ -1,9 +1,9 @@
-import Foundation
+package import Foundation
 public import Torch
 import TorchCheckpoints
 import TorchNN
-import UniMedData
-import UniMedModel
+package import UniMedData
+package import UniMedModel
 
 /// The features of the frozen vision transformer, computed once per picture and kept on disk.
 ///
@@ -23,8 +23,8 @@ public final class FeatureCache {
     }
 
     static let formatVersion = 1
-    static let manifestName = "features.json"
-    static let fileName = "features.safetensors"
+    package static let manifestName = "features.json"
+    package static let fileName = "features.safetensors"
     static let tensorName = "features"
 
     /// The SHA-256 of everything that the features depend on.
@@ -50,7 +50,7 @@ public final class FeatureCache {
     // MARK: Key
 
     /// The key of the features of prepared data.
-    static func key(
+    package static func key(
         model: UniMed,
         data: PreparedData,
         preprocessing: ImagePreprocessing,
@@ -88,7 +88,8 @@ public final class FeatureCache {
     ///
     /// - Parameter verifying: Whether all bytes are read and their digest is compared.
     /// - Returns: `nil` when there is none, it belongs to another key, or its bytes are not those that were written.
-    static func open(_ folder: URL, key: String, verifying: Bool = true) throws(TrainingError) -> FeatureCache? {
+    package static func open(_ folder: URL, key: String, verifying: Bool = true) throws(TrainingError) -> FeatureCache?
+    {
         let manifestFile = folder.appendingPathComponent(manifestName)
         guard let data = FileManager.default.contents(atPath: manifestFile.path),
             let manifest = try? JSONDecoder().decode(Manifest.self, from: data),
@@ -113,7 +114,7 @@ public final class FeatureCache {
     ///   - batchSize: The pictures that go through the vision transformer at once.
     ///   - control: Asked between batches; a cancelled cache leaves nothing behind.
     /// - Returns: `nil` when it was cancelled.
-    static func openOrMake(
+    package static func openOrMake(
         _ folder: URL,
         model: UniMed,
         data: PreparedData,

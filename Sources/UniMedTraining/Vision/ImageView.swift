@@ -1,28 +1,28 @@
 import Foundation
 public import Torch
-import UniMedData
+package import UniMedData
 import UniMedModel
 
 /// One way of looking at a picture: where each place of the view lies in the picture, and how its brightness is changed.
-struct ImageView: Sendable, Equatable {
+package struct ImageView: Sendable, Equatable {
     /// Rows of `[a b tx; c d ty]`: places of the view in `-1...1` become places of the picture in `-1...1`.
-    var matrix: [Double]
+    package var matrix: [Double]
     /// The exponent of brightness.
-    var gamma = 1.0
-    var contrast = 1.0
-    var brightness = 0.0
+    package var gamma = 1.0
+    package var contrast = 1.0
+    package var brightness = 0.0
     /// The deviation of the noise added to each pixel.
-    var noise = 0.0
+    package var noise = 0.0
     /// The factor of each colour.
-    var cast = [1.0, 1.0, 1.0]
+    package var cast = [1.0, 1.0, 1.0]
 
     /// The picture as it is.
-    static let identity = ImageView(matrix: [1, 0, 0, 0, 1, 0])
+    package static let identity = ImageView(matrix: [1, 0, 0, 0, 1, 0])
 
     var isIdentity: Bool { self == .identity }
 
     /// How a view is drawn.
-    enum Purpose {
+    package enum Purpose {
         /// For pretraining: crops at full strength, and mirrored to either side whatever answers say.
         case pretraining
         /// For joint training: answers and boxes still hold.
@@ -30,7 +30,7 @@ struct ImageView: Sendable, Equatable {
     }
 
     /// Draws a view.
-    static func drawn(
+    package static func drawn(
         _ augmentation: AugmentationConfiguration,
         for purpose: Purpose,
         _ generator: inout SeededGenerator
@@ -72,7 +72,7 @@ struct ImageView: Sendable, Equatable {
     }
 
     /// The place in the picture, in `0...1`, of a place in the view, in `0...1`.
-    func source(x: Double, y: Double) -> (x: Double, y: Double) {
+    package func source(x: Double, y: Double) -> (x: Double, y: Double) {
         let (u, v) = (x * 2 - 1, y * 2 - 1)
         return (
             (matrix[0] * u + matrix[1] * v + matrix[2]) * 0.5 + 0.5,
@@ -81,7 +81,7 @@ struct ImageView: Sendable, Equatable {
     }
 
     /// A box of the picture, in `0...1`, as the smallest box around it in the view, which may leave `0...1`.
-    func box(_ box: BoundingBox) -> BoundingBox {
+    package func box(_ box: BoundingBox) -> BoundingBox {
         let determinant = matrix[0] * matrix[4] - matrix[1] * matrix[3]
         precondition(determinant != 0, "a view has an extent")
         var xs: [Double] = []
@@ -97,7 +97,7 @@ struct ImageView: Sendable, Equatable {
     }
 
     /// A box of the picture, in `0...1`, cut to the view; `nil` when its centre is outside.
-    func visibleBox(_ box: BoundingBox) -> BoundingBox? {
+    package func visibleBox(_ box: BoundingBox) -> BoundingBox? {
         let full = self.box(box)
         let (x, y) = ((full.xMin + full.xMax) / 2, (full.yMin + full.yMax) / 2)
         guard (0..<1).contains(x), (0..<1).contains(y) else { return nil }
@@ -153,7 +153,7 @@ public struct ImagePreprocessing: Codable, Sendable, Equatable {
     }
 
     /// Views of pictures on a scale of 0 to 1: `[B, 3, modelSize, modelSize]`.
-    func unit(_ pixels: Tensor, _ views: [ImageView], generator: Generator?) throws(TorchError) -> Tensor {
+    package func unit(_ pixels: Tensor, _ views: [ImageView], generator: Generator?) throws(TorchError) -> Tensor {
         let count = views.count
         let picture = try pixels.permute(0, 3, 1, 2).to(.float32) / 255
         if storedSize == modelSize, views.allSatisfy(\.isIdentity) { return picture }

@@ -1,23 +1,23 @@
 import Foundation
-import UniMedData
+package import UniMedData
 
 /// Which views there are of which picture, and where their features stand.
 ///
 /// Rows `0 ..< images` are the pictures as they are; then follow, view by view, the augmented pictures. A view depends on
 /// the seed, the picture's position and the view's number alone.
-struct ViewPlan: Sendable {
+package struct ViewPlan: Sendable {
     /// The number of pictures.
-    let imageCount: Int
+    package let imageCount: Int
     /// The number of views of a picture that has any, the picture itself included.
-    let viewCount: Int
+    package let viewCount: Int
     /// The augmented pictures, ascending.
-    let augmented: [Int]
+    package let augmented: [Int]
     private let rank: [Int]
     private let augmentations: [AugmentationConfiguration?]
     private let seed: UInt64
 
     /// Plans views of the training pictures of the data sets that have an augmentation.
-    init(_ data: PreparedData, recipe: DataConfiguration, views: Int, seed: UInt64) {
+    package init(_ data: PreparedData, recipe: DataConfiguration, views: Int, seed: UInt64) {
         let bySet = Dictionary(
             recipe.sets.compactMap { set in set.augmentation.map { (set.dataset, $0) } },
             uniquingKeysWith: { first, _ in first }
@@ -34,7 +34,7 @@ struct ViewPlan: Sendable {
         self.init(augmentations: augmentations, views: views, seed: seed)
     }
 
-    init(augmentations: [AugmentationConfiguration?], views: Int, seed: UInt64) {
+    package init(augmentations: [AugmentationConfiguration?], views: Int, seed: UInt64) {
         self.augmentations = augmentations
         self.seed = SeededGenerator.derivedSeed(from: seed, label: "views")
         imageCount = augmentations.count
@@ -46,22 +46,22 @@ struct ViewPlan: Sendable {
     }
 
     /// How views of a picture are made; `nil` for one that has none.
-    func augmentation(of position: Int) -> AugmentationConfiguration? { augmentations[position] }
+    package func augmentation(of position: Int) -> AugmentationConfiguration? { augmentations[position] }
 
     /// The number of rows of features.
-    var rowCount: Int { imageCount + (viewCount - 1) * augmented.count }
+    package var rowCount: Int { imageCount + (viewCount - 1) * augmented.count }
 
     /// The number of views of a picture.
-    func viewCount(of position: Int) -> Int { rank[position] < 0 ? 1 : viewCount }
+    package func viewCount(of position: Int) -> Int { rank[position] < 0 ? 1 : viewCount }
 
     /// The row of a view's features.
-    func row(of position: Int, view: Int) -> Int {
+    package func row(of position: Int, view: Int) -> Int {
         precondition(view >= 0 && view < viewCount(of: position), "view \(view) of picture \(position)")
         return view == 0 ? position : imageCount + (view - 1) * augmented.count + rank[position]
     }
 
     /// The picture and the view of a row.
-    func view(atRow row: Int) -> (position: Int, view: ImageView) {
+    package func view(atRow row: Int) -> (position: Int, view: ImageView) {
         guard row >= imageCount else { return (row, .identity) }
         let (view, number) = (row - imageCount).quotientAndRemainder(dividingBy: max(augmented.count, 1))
         let position = augmented[number]
@@ -69,14 +69,14 @@ struct ViewPlan: Sendable {
     }
 
     /// A view of a picture; the first is the picture itself.
-    func view(of position: Int, index: Int) -> ImageView {
+    package func view(of position: Int, index: Int) -> ImageView {
         guard index > 0, let augmentation = augmentations[position] else { return .identity }
         var generator = SeededGenerator.derived(from: seed, label: "picture \(position) view \(index)")
         return ImageView.drawn(augmentation, for: .answers(index: index), &generator)
     }
 
     /// What the rows depend on besides the pictures.
-    func update(_ hash: inout SHA256) {
+    package func update(_ hash: inout SHA256) {
         hash.update("views \(viewCount) seed \(seed)")
         guard viewCount > 1 else { return }
         for position in augmented {

@@ -147,18 +147,18 @@ enum VisionInitialization {
 }
 
 /// The singular values of a square matrix and its directions, by one-sided Jacobi rotations.
-struct SingularValues {
+package struct SingularValues {
     /// In descending order.
-    let values: [Double]
+    package let values: [Double]
     /// The left directions, one a row.
-    let left: [Double]
+    package let left: [Double]
     /// The right directions, one a row.
-    let right: [Double]
+    package let right: [Double]
 
     private static let sweeps = 12
 
     /// Decomposes `matrix`, `[size, size]` in row-major order, into `Σ value · leftᵀ right`.
-    init(of matrix: [Double], size: Int) {
+    package init(of matrix: [Double], size: Int) {
         // Row j of `columns` is column j of the matrix; rotations make the columns orthogonal.
         var columns = [Double](repeating: 0, count: size * size)
         var directions = [Double](repeating: 0, count: size * size)
