@@ -77,7 +77,10 @@ let package = Package(
             "UniMedTraining",
             ["UniMedModel", "UniMedTasks", "UniMedData", "UniMedTokenizers", "Torch", "TorchNN", "TorchCheckpoints", yams]
         ),
-        room("UniMedEvaluation", ["UniMedModel", "UniMedTasks", "UniMedData", "UniMedMetrics", "Torch", "TorchNN"]),
+        room(
+            "UniMedEvaluation",
+            ["UniMedModel", "UniMedTasks", "UniMedData", "UniMedMetrics", "UniMedTokenizers", "Torch", "TorchNN"]
+        ),
         room("UniMedTesting", ["Torch", "TorchCheckpoints", "UniMedData", "UniMedModel"]),
         .executableTarget(
             name: "unimed",
@@ -101,7 +104,7 @@ let package = Package(
         tests(of: "UniMedReports", ["UniMedData", "UniMedMetrics"]),
         tests(of: "UniMedModel", ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedTesting"]),
         tests(of: "UniMedTraining", ["Torch", "TorchNN", "TorchCheckpoints", "UniMedModel", "UniMedData", "UniMedTokenizers", "UniMedTasks", "UniMedTesting"]),
-        tests(of: "UniMedEvaluation", ["Torch", "UniMedModel", "UniMedData", "UniMedTasks", "UniMedTesting"]),
+        tests(of: "UniMedEvaluation", ["Torch", "TorchNN", "UniMedModel", "UniMedData", "UniMedMetrics", "UniMedTokenizers"]),
         .testTarget(name: "EndToEndTests", dependencies: ["UniMedData"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],

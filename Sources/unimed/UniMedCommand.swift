@@ -42,13 +42,13 @@ struct UniMedCommand: AsyncParsableCommand {
         let isParserError = exitCode(for: error) == .validationFailure || error is CleanExit
         guard isParserError || exitCode(for: error).isSuccess else {
             if !(error is ExitCode) { Terminal.note("unimed: \(oneLine(error))") }
-            exit((error as? ExitCode)?.rawValue ?? Outcome(error).rawValue)
+            Foundation.exit((error as? ExitCode)?.rawValue ?? Outcome(error).rawValue)
         }
         if exitCode(for: error).isSuccess {
             Terminal.output(fullMessage(for: error))
-            exit(Outcome.success.rawValue)
+            Foundation.exit(Outcome.success.rawValue)
         }
         Terminal.note("unimed: \(message(for: error).split(whereSeparator: \.isNewline).joined(separator: " "))")
-        exit(Outcome.badInput.rawValue)
+        Foundation.exit(Outcome.badInput.rawValue)
     }
 }

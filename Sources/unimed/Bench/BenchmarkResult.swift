@@ -119,7 +119,10 @@ struct BenchmarkReport: Encodable {
                 "",
             ]
         }
-        lines += ["| | unit | ours | range | Python | range | n | ratio | goal | |", "|---|---|---:|---|---:|---|---:|---:|---|---|"]
+        lines += [
+            "| | unit | ours | range | Python | range | n | ratio | goal | |",
+            "|---|---|---:|---|---:|---|---:|---:|---|---|",
+        ]
         for result in results {
             let mark = result.isReached.map { $0 ? "reached" : "missed" } ?? ""
             lines.append(

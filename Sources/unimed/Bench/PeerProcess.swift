@@ -41,7 +41,9 @@ final class PeerProcess {
         do {
             return try JSONDecoder().decode(type, from: line)
         } catch {
-            throw Failure.failed("the peer answered something else than expected: \(String(decoding: line, as: UTF8.self))")
+            throw Failure.failed(
+                "the peer answered something else than expected: \(String(decoding: line, as: UTF8.self))"
+            )
         }
     }
 

@@ -127,7 +127,12 @@ struct TrainingStepBenchmark {
             work,
             [
                 result("step, float32", "float32", "float32", .speed(atLeast: 1, as: "as fast as Python's float32")),
-                result("step, bfloat16", "bfloat16", "float32", .speed(atLeast: 1.5, as: "as fast as Python's float32")),
+                result(
+                    "step, bfloat16",
+                    "bfloat16",
+                    "float32",
+                    .speed(atLeast: 1.5, as: "as fast as Python's float32")
+                ),
                 result("step, bfloat16, beside autocast", "bfloat16", "bfloat16", .none),
             ]
         )
@@ -162,7 +167,10 @@ struct TrainingStepBenchmark {
 
     /// The first training prompts of phantoms, of all tasks in the phantoms' proportions.
     private func prompts(_ configuration: inout UniMedConfiguration) throws -> [EncodedPrompt] {
-        let generator = PhantomGenerator(seed: recipe.seed, configuration: PhantomConfiguration(side: 64, trainCount: 400))
+        let generator = PhantomGenerator(
+            seed: recipe.seed,
+            configuration: PhantomConfiguration(side: 64, trainCount: 400)
+        )
         var samples: [Sample] = []
         for index in 0..<400 { samples += generator.study(at: index).samples }
         var texts: [(instruction: String, answer: String)] = []

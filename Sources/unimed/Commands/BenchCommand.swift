@@ -67,7 +67,9 @@ struct BenchCommand: ParsableCommand {
             try PeerProcess(python: $0, script: URL(fileURLWithPath: "Benchmarks/peer/peer.py"))
         }
         let versions = try peer?.request(StartRequest(threads: Runtime.threadCount), Versions.self)
-        if peer == nil { Terminal.note("no Python with PyTorch (UNIMED_PEER_PYTHON, scripts/setup-peer): our side alone") }
+        if peer == nil {
+            Terminal.note("no Python with PyTorch (UNIMED_PEER_PYTHON, scripts/setup-peer): our side alone")
+        }
         let operations = try OperationBenchmark(peer: peer).run(progress)
         let step = try TrainingStepBenchmark(recipe: loaded, peer: peer, rounds: rounds, stepsPerRound: steps)
             .run(progress)
@@ -81,7 +83,9 @@ struct BenchCommand: ParsableCommand {
             results: operations + step.results,
             notes: []
         )
-        if let markdown { try AtomicFile.write(Data((report.markdown + "\n").utf8), to: URL(fileURLWithPath: markdown)) }
+        if let markdown {
+            try AtomicFile.write(Data((report.markdown + "\n").utf8), to: URL(fileURLWithPath: markdown))
+        }
         if output.json { try Terminal.output(json: report) } else { Terminal.output(report.markdown) }
         if check, report.results.contains(where: { $0.isReached == false }) {
             throw ExitCode(Outcome.failed.rawValue)

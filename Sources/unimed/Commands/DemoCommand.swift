@@ -3,6 +3,7 @@ import Foundation
 import UniMedData
 import UniMedEvaluation
 import UniMedImaging
+import UniMedMetrics
 import UniMedTraining
 
 /// `unimed demo`: the main job in small, from nothing.
@@ -83,7 +84,9 @@ struct DemoCommand: ParsableCommand {
         Terminal.output(file.table.text)
         Terminal.output("\(example.file.relativePath): \(answer.instruction)")
         Terminal.output("answer: \(answer.text) (reference: \(example.sample.answer))")
-        Terminal.output("\nask more: .build/release/unimed ask -m \(runFolder) -t vqa -i \(example.file.relativePath) 'QUESTION'")
+        Terminal.output(
+            "\nask more: .build/release/unimed ask -m \(runFolder) -t vqa -i \(example.file.relativePath) 'QUESTION'"
+        )
         Terminal.output("report:   \(report.relativePath)")
         Terminal.output("time:     \(ProgressBar.clock(seconds))")
     }

@@ -1,4 +1,4 @@
-import ArgumentParser
+public import ArgumentParser
 import Foundation
 import UniMedData
 import UniMedEvaluation
@@ -19,7 +19,11 @@ struct EvaluateCommand: ParsableCommand {
     @Argument(help: "A run's folder, or a model's.", completion: .directory)
     var checkpoint: String
 
-    @Option(name: .long, help: "A folder of prepared data. Default: the data the run was trained on.", completion: .directory)
+    @Option(
+        name: .long,
+        help: "A folder of prepared data. Default: the data the run was trained on.",
+        completion: .directory
+    )
     var data: String?
 
     @Option(name: .long, help: "The folder in which `unimed train` keeps prepared data.", completion: .directory)

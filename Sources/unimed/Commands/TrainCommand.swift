@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import UniMedData
 import UniMedTraining
 
 /// `unimed train`: the whole recipe, from data sets to the finished model.

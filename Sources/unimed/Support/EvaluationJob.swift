@@ -4,6 +4,7 @@ import UniMedData
 import UniMedEvaluation
 import UniMedMetrics
 import UniMedModel
+import UniMedReports
 import UniMedTraining
 
 /// What `evaluation.json` holds and `--json` prints.
@@ -53,14 +54,13 @@ struct EvaluationJob {
         let isRun = FileManager.default.fileExists(atPath: inner.path)
         for name in ["configuration.json", "model.safetensors", "tokenizer.model"] {
             let url = (isRun ? inner : modelFolder).appendingPathComponent(name)
-            guard let bytes = try? Data(contentsOf: url, options: .alwaysMapped) else {
-                throw Failure.badInput("\(url.path): cannot be read")
-            }
-            hash.update(SHA256.hexDigest(of: bytes))
+            hash.update(try DataFile.digest(of: url).sha256)
         }
         hash.update(data.key)
         hash.update("\(options.split) \(options.tasks.map(\.rawValue).sorted()) \(options.seed) \(options.promptForm)")
-        hash.update("\(options.maximumSamplesPerPart ?? 0) \(options.maximumNewTokens.sorted { $0.key.rawValue < $1.key.rawValue })")
+        hash.update(
+            "\(options.maximumSamplesPerPart ?? 0) \(options.maximumNewTokens.sorted { $0.key.rawValue < $1.key.rawValue })"
+        )
         hash.update("\(options.bootstrap) \(options.resamplingUnit)")
         return hash.hexDigest()
     }
@@ -106,7 +106,9 @@ struct EvaluationJob {
     }
 
     private func readMetrics(of run: URL) throws -> [TrainingMetrics] {
-        guard FileManager.default.fileExists(atPath: run.appendingPathComponent("metrics.jsonl").path) else { return [] }
+        guard FileManager.default.fileExists(atPath: run.appendingPathComponent("metrics.jsonl").path) else {
+            return []
+        }
         return try TrainingMetrics.read(from: run)
     }
 }

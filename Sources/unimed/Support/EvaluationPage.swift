@@ -1,4 +1,5 @@
 import Foundation
+import TorchNN
 import UniMedData
 import UniMedEvaluation
 import UniMedImaging
@@ -75,7 +76,9 @@ struct EvaluationPage {
         }
         let order = MedicalTask.allCases
         return cards.enumerated().sorted {
-            (order.firstIndex(of: $0.element.task) ?? 0, $0.offset) < (order.firstIndex(of: $1.element.task) ?? 0, $1.offset)
+            (order.firstIndex(of: $0.element.task) ?? 0, $0.offset) < (
+                order.firstIndex(of: $1.element.task) ?? 0, $1.offset
+            )
         }.map(\.element)
     }
 

@@ -11,7 +11,9 @@ enum Interruption {
     static let control = TrainingControl()
     private static let sources = Mutex<[any DispatchSourceSignal]>([])
 
-    /// Starts listening. Without this a signal ends the program at once, as usual.
+    /// Starts listening.
+    ///
+    /// Without this a signal ends the program at once, as usual.
     static func listen() {
         sources.withLock { sources in
             guard sources.isEmpty else { return }

@@ -1,4 +1,5 @@
 import Foundation
+import Torch
 import UniMedEvaluation
 
 extension ModelDescription {
@@ -19,9 +20,18 @@ extension ModelDescription {
         lines += table(
             [["part", "forward", "backward"]]
                 + operations.map { [$0.name, giga($0.forward), giga($0.backward)] }
-                + [["sum", giga(operations.reduce(0) { $0 + $1.forward }), giga(operations.reduce(0) { $0 + $1.backward })]]
+                + [
+                    [
+                        "sum", giga(operations.reduce(0) { $0 + $1.forward }),
+                        giga(operations.reduce(0) { $0 + $1.backward }),
+                    ]
+                ]
         )
-        lines += ["", "Memory of a training step of \(sample.batchSize) samples, \(precision.rawValue), features kept on disk:", ""]
+        lines += [
+            "",
+            "Memory of a training step of \(sample.batchSize) samples, \(precision.rawValue), features kept on disk:",
+            "",
+        ]
         lines += table([
             ["trained weights (float32)", bytes(memory.trainedWeights)],
             ["frozen weights (\(precision.rawValue))", bytes(memory.frozenWeights)],

@@ -1,4 +1,4 @@
-import ArgumentParser
+public import ArgumentParser
 import Foundation
 import Torch
 import UniMedData
@@ -12,7 +12,10 @@ struct OutputOptions: ParsableArguments {
 
 /// A recipe and what the command line changes in it.
 struct RecipeOptions: ParsableArguments {
-    @Argument(help: ArgumentHelp("The recipe, a YAML file.", valueName: "recipe"), completion: .file(extensions: ["yaml"]))
+    @Argument(
+        help: ArgumentHelp("The recipe, a YAML file.", valueName: "recipe"),
+        completion: .file(extensions: ["yaml"])
+    )
     var file: String
 
     @Option(name: .long, help: "Where the model lives: cpu, cuda or cuda:1, instead of the recipe's device.")

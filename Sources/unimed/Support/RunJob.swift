@@ -1,5 +1,6 @@
 import Foundation
 import UniMedData
+import UniMedImporters
 import UniMedTraining
 
 /// A recipe's run from its data sets to the finished model, each stage reused where it is there.
@@ -17,7 +18,9 @@ struct RunJob {
 
     /// Whether a run's folder holds a finished model.
     static func isFinished(_ folder: URL) -> Bool {
-        let file = folder.appendingPathComponent(TrainingRun.modelFolderName).appendingPathComponent("configuration.json")
+        let file = folder.appendingPathComponent(TrainingRun.modelFolderName).appendingPathComponent(
+            "configuration.json"
+        )
         return FileManager.default.fileExists(atPath: file.path)
     }
 

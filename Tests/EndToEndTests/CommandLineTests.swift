@@ -1,0 +1,135 @@
+import Foundation
+import Testing
+import UniMedData
+
+@Suite("Command line")
+struct CommandLineTests {
+    static let commands: [[String]] = [
+        [], ["demo"], ["data"], ["data", "prepare"], ["data", "stats"], ["data", "verify"], ["train"], ["evaluate"],
+        ["ask"], ["describe"], ["bench"],
+    ]
+
+    @Test(arguments: commands)
+    func `every command has complete help`(command: [String]) throws {
+        let result = try Program.run(command + ["--help"])
+        #expect(result.status == 0)
+        #expect(result.output.contains("USAGE: unimed"))
+        #expect(result.output.contains("OVERVIEW:"))
+        #expect(result.errors.isEmpty)
+        if !command.isEmpty, command != ["data"] { #expect(result.output.contains("OPTIONS:")) }
+    }
+
+    @Test func `the top help lists every command`() throws {
+        let help = try Program.run(["--help"]).output
+        for command in Self.commands.compactMap(\.first) { #expect(help.contains("\n  \(command) ")) }
+    }
+
+    @Test(arguments: [
+        ["fly"], ["train"], ["train", "a.yaml", "--steps", "none"], ["describe", "a.yaml", "--fast"],
+        ["ask", "-m", "x", "-t", "poetry"], ["data", "prepare", "-o", "x"],
+    ])
+    func `bad usage ends with status 2 and one line`(arguments: [String]) throws {
+        let result = try Program.run(arguments)
+        #expect(result.status == 2)
+        #expect(result.output.isEmpty)
+        #expect(result.errors.split(separator: "\n").count == 1)
+        #expect(result.failureLines.count == 1)
+    }
+
+    @Test func `each result with json is one document and nothing else`() throws {
+        let run = try TinyRun.shared()
+        let folder = try TemporaryFolder()
+        let image = try Self.exampleImage(run, in: folder)
+        let commands = [
+            ["describe", run.folder.path("recipe.yaml")], ["data", "stats", try run.prepared.path],
+            ["data", "verify", try run.prepared.path],
+            ["data", "prepare", run.folder.path("recipe.yaml"), "-o", folder.path("prepared")],
+            ["train", run.folder.path("recipe.yaml"), "--run", run.run, "--data-folder", run.data],
+            ["evaluate", run.run, "--data-folder", run.data, "--limit", "2", "-o", folder.path("evaluation")],
+            ["ask", "-m", run.run, "-t", "vqa", "-i", image, "What is shown?"],
+        ]
+        for command in commands {
+            let result = try Program.run(command + ["--json"])
+            #expect(result.status == 0, "\(command): \(result.errors)")
+            #expect(throws: Never.self, "\(command): \(result.output)") {
+                try JSONSerialization.jsonObject(with: Data(result.output.utf8))
+            }
+        }
+    }
+
+    @Test func `describe allocates nothing at the size of the paper`() throws {
+        let folder = try TemporaryFolder()
+        let recipe = try folder.write(
+            """
+            name: paper
+            precision: bfloat16
+            data: {sets: [{importer: phantoms}]}
+            tokenizer: {file: tokenizer.model}
+            model: {}
+            training: {steps: 100000}
+
+            """,
+            to: "paper.yaml"
+        )
+        struct Description: Decodable {
+            struct Part: Decodable {
+                let name: String
+                let trained: Int
+                let frozen: Int
+            }
+            let parts: [Part]
+        }
+        let start = ContinuousClock.now
+        let result = try Program.run(["describe", recipe, "--json"])
+        #expect(ContinuousClock.now - start < .seconds(60))
+        #expect(result.status == 0, "\(result.errors)")
+        let parts = try JSONDecoder().decode(Description.self, from: Data(result.output.utf8)).parts
+        let counts = Dictionary(uniqueKeysWithValues: parts.map { ($0.name, $0) })
+        // 11264 x 45056 + 45056 + 45056 x 5 + 5, as the published router has.
+        #expect(counts["connector router"]?.trained == 507_780_101)
+        // Five experts of 5632 x 4096 + 4096 x 4096 with biases.
+        #expect(counts["connector experts"]?.trained == 5 * (5632 * 4096 + 4096 + 4096 * 4096 + 4096))
+        #expect(counts["language model"]?.frozen == 6_738_415_616)
+        #expect(counts["language model LoRA"]?.trained == 19_988_480)
+    }
+
+    @Test func `a whole run evaluates, answers and reports`() throws {
+        let run = try TinyRun.shared()
+        let folder = try TemporaryFolder()
+        let evaluated = try Program.run(["evaluate", run.run, "--data-folder", run.data, "-o", folder.path("out")])
+        #expect(evaluated.status == 0, "\(evaluated.errors)")
+        for task in MedicalTask.allCases { #expect(evaluated.output.contains(task.rawValue)) }
+        let page = try String(contentsOfFile: folder.path("out/report.html"), encoding: .utf8)
+        #expect(page.contains("data:image/png;base64,"))
+        #expect(!page.contains("http://") || !page.contains("src=\"http"))
+        let predictions = try String(contentsOfFile: folder.path("out/predictions.jsonl"), encoding: .utf8)
+        #expect(predictions.split(separator: "\n").count == evaluatedCount(try run.prepared))
+
+        let image = try Self.exampleImage(run, in: folder)
+        for question in [["-t", "rec", "liver"], ["-t", "rg"], ["-t", "reg", "--box", "4,4,40,40"]] {
+            let answer = try Program.run(["ask", "-m", run.run, "-i", image] + question)
+            #expect(answer.status == 0, "\(question): \(answer.errors)")
+        }
+        let text = try Program.run(["ask", "-m", run.run, "-t", "qa", "Is the liver an organ?"])
+        #expect(text.status == 0, "\(text.errors)")
+    }
+
+    private func evaluatedCount(_ prepared: URL) -> Int {
+        (try? PreparedData.open(at: prepared).indices(split: .validation).count) ?? -1
+    }
+
+    /// A picture of the prepared data, as a binary PPM would be refused: written by the program's own demo encoder is
+    /// not needed, any PNG will do.
+    static func exampleImage(_ run: TinyRun.Finished, in folder: TemporaryFolder) throws -> String {
+        // A grey PNG of 1 x 1 pixel.
+        let bytes = try #require(
+            Data(
+                base64Encoded:
+                    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+            )
+        )
+        let path = folder.path("pixel.png")
+        try bytes.write(to: URL(fileURLWithPath: path))
+        return path
+    }
+}
