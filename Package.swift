@@ -78,7 +78,10 @@ let package = Package(
             ["UniMedModel", "UniMedTasks", "UniMedData", "UniMedTokenizers", "Torch", "TorchNN", "TorchCheckpoints", yams]
         ),
         room("UniMedEvaluation", ["UniMedModel", "UniMedTasks", "UniMedData", "UniMedMetrics", "Torch", "TorchNN"]),
-        room("UniMedTesting", ["Torch", "TorchCheckpoints", "UniMedData", "UniMedModel"]),
+        room(
+            "UniMedTesting",
+            ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedModel"]
+        ),
         .executableTarget(
             name: "unimed",
             dependencies: [
@@ -89,7 +92,7 @@ let package = Package(
             swiftSettings: strict
         ),
 
-        tests(of: "Torch"),
+        tests(of: "Torch", ["CTorch"]),
         tests(of: "TorchNN", ["Torch"]),
         tests(of: "TorchCheckpoints", ["Torch", "TorchNN", "UniMedTesting"]),
         tests(of: "UniMedData"),
