@@ -71,7 +71,9 @@ public struct GoldenCase: Sendable, CustomStringConvertible {
     public func tolerance(_ name: String) throws -> Double {
         if let value = tolerances[name] { return value }
         for (group, value) in tolerances {
-            if let open = group.firstIndex(of: "<"), group.hasSuffix(">"), name.hasPrefix(group[..<open]) { return value }
+            if let open = group.firstIndex(of: "<"), group.hasSuffix(">"), name.hasPrefix(group[..<open]) {
+                return value
+            }
         }
         throw GoldenError("\(folder.path)/manifest.json: there is no tolerance for '\(name)'")
     }

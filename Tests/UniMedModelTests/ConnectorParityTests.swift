@@ -11,12 +11,11 @@ import UniMedTesting
 struct ConnectorCase: Sendable, CustomStringConvertible {
     struct Configuration: Decodable, Sendable {
         let projector: String
-        let router: String
-        let routerInput: String
+        let router: String?
+        let routerInput: String?
         let resampler: String
         let rate: Int
-        let expertCount: Int
-        let taskTokenCount: Int
+        let expertCount: Int?
         let taskTokenSize: Int?
         let visualSize: Int
         let aggregatedSize: Int
@@ -30,7 +29,6 @@ struct ConnectorCase: Sendable, CustomStringConvertible {
             case resampler = "resample_method"
             case rate = "resample_rate"
             case expertCount = "num_experts"
-            case taskTokenCount = "num_task_tokens"
             case taskTokenSize = "task_token_c"
             case visualSize = "visual_dim"
             case aggregatedSize = "img_f_dim"
@@ -61,7 +59,7 @@ struct ConnectorCase: Sendable, CustomStringConvertible {
         }
     }
 
-    private struct Manifest: Decodable {
+    struct Manifest: Decodable {
         let cases: [String: Record]
     }
 
@@ -101,7 +99,7 @@ struct ConnectorParityTests {
     func `output, routing weights and gradients are the published model's`(item: ConnectorCase) throws {
         let config = item.record.config
         let settings = ConnectorConfiguration(
-            expertCount: config.expertCount,
+            expertCount: try #require(config.expertCount),
             router: RouterConfiguration(inputs: try #require(config.routerInputs), hiddenSize: config.routerHidden),
             taskTokenSize: config.taskTokenSize
         )
@@ -113,7 +111,9 @@ struct ConnectorParityTests {
         )
         let golden = try item.golden.tensors(item.record.file)
         let source = try TensorSource(
-            golden.names.filter { $0.hasPrefix("param.") }.map { (String($0.dropFirst("param.".count)), try golden($0)) }
+            golden.names.filter { $0.hasPrefix("param.") }.map {
+                (String($0.dropFirst("param.".count)), try golden($0))
+            }
         )
         // Published routers without task input come with task tokens that nothing reads.
         let dropped: KeyMap = connector.taskTokens.isEmpty ? ["task_tokens.*": nil, "**": "**"] : .identity

@@ -16,12 +16,18 @@ struct FullCase: Sendable, CustomStringConvertible {
         }
 
         struct Connector: Decodable, Sendable {
+            let projector: String
+            let router: String?
+            let resampler: String
             let rate: Int
-            let expertCount: Int
-            let routerInput: String
+            let expertCount: Int?
+            let routerInput: String?
             let taskTokenSize: Int?
 
             enum CodingKeys: String, CodingKey {
+                case projector = "projector_type"
+                case router = "router_type"
+                case resampler = "resample_method"
                 case rate = "resample_rate"
                 case expertCount = "num_experts"
                 case routerInput = "router_method"
@@ -35,6 +41,9 @@ struct FullCase: Sendable, CustomStringConvertible {
                 default: [.taskToken, .imageToken]
                 }
             }
+
+            /// Whether the model has this kind of connector.
+            var isCovered: Bool { projector == "moe_mlp" && router == "soft" && resampler == "projection" }
         }
 
         struct Language: Decodable, Sendable {
@@ -257,6 +266,7 @@ struct FullCase: Sendable, CustomStringConvertible {
     }
 
     static let all = GoldenCase.named("full").compactMap { try? FullCase($0) }
+        .filter(\.manifest.config.connector.isCovered)
 
     let golden: GoldenCase
     let manifest: Manifest
@@ -272,7 +282,7 @@ struct FullCase: Sendable, CustomStringConvertible {
             vision: try golden.decode(VisionSizes.self).config.vision.vision,
             resampler: .projection(rate: config.connector.rate),
             connector: ConnectorConfiguration(
-                expertCount: config.connector.expertCount,
+                expertCount: config.connector.expertCount ?? 1,
                 router: RouterConfiguration(inputs: config.connector.inputs),
                 taskTokenSize: config.connector.taskTokenSize
             ),
@@ -317,7 +327,9 @@ struct FullCase: Sendable, CustomStringConvertible {
 
     /// The tokenizer of the case, where a file with its hash is under one of the roots.
     static let tokenizer: LlamaTokenizer? = {
-        guard let hash = try? all.first?.golden.decode(Tokens.self, from: "tokens.json").tokenizer.hash else { return nil }
+        guard let hash = try? all.first?.golden.decode(Tokens.self, from: "tokens.json").tokenizer.hash else {
+            return nil
+        }
         for file in [Roots.golden, Roots.data].flatMap({ Roots.files(named: "tokenizer.model", below: $0) }) {
             guard let data = try? Data(contentsOf: file) else { continue }
             var digest = SHA256()

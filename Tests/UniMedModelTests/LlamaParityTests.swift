@@ -156,10 +156,15 @@ struct LlamaParityTests {
             #expect(ids == run.expected, "\(golden.name) \(name)")
         }
         let others = runs.keys.filter { runs[$0]?.isPlainGreedy == false }.sorted()
-        print("parity \(golden.name): \(greedy.count) greedy runs equal; not covered yet: \(others.joined(separator: " "))")
+        print(
+            "parity \(golden.name): \(greedy.count) greedy runs equal; not covered yet: \(others.joined(separator: " "))"
+        )
     }
 
-    @Test(.enabled(if: !refused.isEmpty, "every llama case under UNIMED_GOLDEN is of a kind that is read"), arguments: refused)
+    @Test(
+        .enabled(if: !refused.isEmpty, "every llama case under UNIMED_GOLDEN is of a kind that is read"),
+        arguments: refused
+    )
     func `a checkpoint of another kind is refused with file and key`(golden: GoldenCase) throws {
         let error = try #require(throws: CheckpointError.self) {
             try Llama.load(folder: golden.file("checkpoint"))

@@ -75,7 +75,12 @@ public struct HuggingFaceConfiguration: Sendable, Equatable {
         }
         let headSize = try positive("head_dim", file.headSize ?? hiddenSize / headCount)
         guard headSize.isMultiple(of: 2) else {
-            throw refuse("head_dim", "rotary embedding needs an even head", expected: "an even size", got: "\(headSize)")
+            throw refuse(
+                "head_dim",
+                "rotary embedding needs an even head",
+                expected: "an even size",
+                got: "\(headSize)"
+            )
         }
         let theta = file.ropeTheta ?? file.ropeParameters?.theta ?? 10_000
         let epsilon = file.rmsNormEpsilon ?? 1e-6

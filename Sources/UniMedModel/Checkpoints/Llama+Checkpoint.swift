@@ -90,7 +90,8 @@ extension LowRankConfiguration {
         try require((0..<1).contains(dropout), "lora_dropout", expected: "0..<1", got: "\(dropout)")
         try require(file.bias ?? "none" == "none", "bias", expected: "none", got: file.bias ?? "")
         for (key, value) in [
-            ("use_dora", file.usesDora), ("use_rslora", file.usesRankStabilisation), ("fan_in_fan_out", file.isTransposed),
+            ("use_dora", file.usesDora), ("use_rslora", file.usesRankStabilisation),
+            ("fan_in_fan_out", file.isTransposed),
             ("lora_bias", file.hasBias),
         ] {
             try require(value != true, key, expected: "false", got: "true")

@@ -89,9 +89,21 @@ public struct PublishedCheckpoint: Sendable {
             )
         }
         stacked = [
-            joint("experts.first.weight", [count * outputSize, inputSize], "0.weight", [outputSize, inputSize], along: 0),
+            joint(
+                "experts.first.weight",
+                [count * outputSize, inputSize],
+                "0.weight",
+                [outputSize, inputSize],
+                along: 0
+            ),
             joint("experts.first.bias", [count * outputSize], "0.bias", [outputSize], along: 0),
-            joint("experts.second.weight", [outputSize, count * outputSize], "2.weight", [outputSize, outputSize], along: 1),
+            joint(
+                "experts.second.weight",
+                [outputSize, count * outputSize],
+                "2.weight",
+                [outputSize, outputSize],
+                along: 1
+            ),
             joint("experts.second.bias", [count, outputSize], "2.bias", [outputSize], along: 0),
         ]
         let inputs = connector.router.inputs

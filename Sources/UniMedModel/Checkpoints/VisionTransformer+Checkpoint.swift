@@ -18,7 +18,9 @@ extension VisionTransformer {
                 return parts.count == 3 && parts[0] == "blocks" ? Int(parts[1]) : nil
             }
         )
-        for block in blocks.sorted() where block >= configuration.layerCount { rows.append(("blocks.\(block).**", nil)) }
+        for block in blocks.sorted() where block >= configuration.layerCount {
+            rows.append(("blocks.\(block).**", nil))
+        }
         return try loadWeights(
             into: namedParameters().map { (name: $0.name, tensor: $0.parameter.value) },
             from: RegriddedWeights(source: source, grid: configuration.gridSize),

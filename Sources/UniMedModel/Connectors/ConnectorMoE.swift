@@ -187,7 +187,8 @@ public final class ConnectorMoE: Module {
     public func callAsFunction(_ tokens: Tensor, tasks: [Int]) throws(TorchError) -> (
         aligned: Tensor, routingWeights: Tensor
     ) {
-        guard tasks.count == tokens.size(0), tasks.allSatisfy(configuration.tasks.indices.contains) || taskTokens.isEmpty
+        guard tasks.count == tokens.size(0),
+            tasks.allSatisfy(configuration.tasks.indices.contains) || taskTokens.isEmpty
         else {
             throw TorchError(
                 operation: "ConnectorMoE",
