@@ -67,9 +67,7 @@ public final class Comparison {
         self.title = title ?? golden.name
     }
 
-    /// Compares tensors within the tolerance of the manifest.
-    ///
-    /// - Parameter group: The name of the tolerance, where it is not `name`.
+    /// Compares tensors within the tolerance of the manifest, which has it under `group` where that is not `name`.
     public func close(
         _ actual: Tensor,
         _ expected: Tensor,

@@ -6,7 +6,10 @@ public import TorchNN
 extension Llama {
     /// Reads a folder that `save_pretrained` of transformers wrote: `config.json` and the weights in any of its forms.
     ///
-    /// - Parameter builder: The type and device of the model's weights; the file's are converted.
+    /// - Parameters:
+    ///   - folder: The folder.
+    ///   - builder: The type and device of the model's weights; the file's are converted.
+    /// - Returns: The model, all of it trained.
     /// - Throws: ``CheckpointError`` that names the file and the key.
     public static func load(folder: URL, builder: WeightBuilder = WeightBuilder()) throws(CheckpointError) -> Llama {
         let configuration = try HuggingFaceConfiguration(contentsOf: folder.appending(path: "config.json"))

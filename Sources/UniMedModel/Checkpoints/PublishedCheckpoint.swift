@@ -200,6 +200,7 @@ extension UniMed {
     /// Sets what is trained from a checkpoint of the published code; frozen weights that it leaves out keep their values.
     ///
     /// - Parameter source: The state dictionary, which a `checkpoint_0.pth` has at `["model"]`.
+    /// - Returns: What was loaded, dropped and left.
     /// - Throws: ``CheckpointError`` of kind `mismatch` when something is missing, unexpected or of another shape.
     @discardableResult
     public func loadPublished(_ source: any WeightSource) throws(CheckpointError) -> WeightLoadingReport {

@@ -5,11 +5,13 @@ extension Llama {
     /// Continues every sequence with the likeliest token at each step.
     ///
     /// - Parameters:
-    ///   - embeddings: `[T, C]`, sequences one after the other as the layout says, in the type of the computation.
+    ///   - embeddings: `[T, C]`, sequences one after the other, in the type of the computation.
+    ///   - layout: The sequences' lengths.
     ///   - maximumNewTokens: Where a continuation is cut.
     ///   - endOfSequence: The tokens that end a continuation; they are not returned.
     ///   - isCancelled: Asked before every step; `true` ends with what there is.
     /// - Returns: The new token ids of each sequence. They do not depend on the other sequences.
+    /// - Throws: ``TorchError`` when the embeddings do not fit the layout or memory is short.
     public func generate(
         from embeddings: Tensor,
         layout: SequenceLayout,
@@ -57,6 +59,7 @@ extension UniMed {
     ///   - endOfSequence: The token that ends an answer; it is not returned.
     ///   - isCancelled: Asked before every step; `true` ends with what there is.
     /// - Returns: The new token ids of each prompt. They do not depend on what else is in the batch.
+    /// - Throws: ``TorchError`` when memory is short.
     public func generate(
         _ batch: PromptBatch,
         maximumNewTokens: Int,
