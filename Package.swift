@@ -92,7 +92,7 @@ let package = Package(
             swiftSettings: strict
         ),
 
-        tests(of: "Torch"),
+        tests(of: "Torch", ["CTorch"]),
         tests(of: "TorchNN", ["Torch"]),
         tests(of: "TorchCheckpoints", ["Torch", "TorchNN", "UniMedTesting"]),
         tests(of: "UniMedData"),

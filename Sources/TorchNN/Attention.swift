@@ -118,7 +118,9 @@ public enum Attention {
                 repeatHeads(k, to: heads),
                 repeatHeads(v, to: heads),
                 scale: scale,
-                bias: causal ? layout.causalMask(dtype: query.dtype, device: query.device) : nil
+                bias: causal
+                    ? layout.causalMask(dtype: query.dtype, device: query.device)
+                    : paddingBias(layout, heads: heads, dtype: query.dtype, device: query.device)
             )
         } else {
             let padded = Set(layout.lengths).count > 1
@@ -179,6 +181,22 @@ public enum Attention {
         guard keyHeads != heads else { return x }
         return try x.unsqueeze(2).expand([batch, keyHeads, heads / keyHeads, length, headSize])
             .reshape(batch, heads, length, headSize)
+    }
+
+    /// What keeps padding out of the scores of attention without a causal mask, 0 or minus infinity:
+    /// `[sequences * heads, 1, longest]`; `nil` where there is no padding.
+    private static func paddingBias(
+        _ layout: SequenceLayout,
+        heads: Int,
+        dtype: DType,
+        device: Device
+    ) throws(TorchError) -> Tensor? {
+        guard Set(layout.lengths).count > 1 else { return nil }
+        let (sequences, longest) = (layout.lengths.count, layout.longest)
+        return try Tensor.zeros([sequences, 1, 1, longest], dtype: dtype, device: device)
+            .maskedFill(keyMask(layout, device: device).not(), -.infinity)
+            .expand([sequences, heads, 1, longest])
+            .reshape(sequences * heads, 1, longest)
     }
 
     private static func keyMask(_ layout: SequenceLayout, device: Device) throws(TorchError) -> Tensor {

@@ -58,6 +58,14 @@ public final class Linear: Module {
         )
     }
 
+    /// The weight with the adapter's update, `W + (alpha / r) B A`: `[out, in]`, without gradient.
+    public func mergedWeight() throws(TorchError) -> Tensor {
+        try withoutGradients { () throws(TorchError) -> Tensor in
+            guard let adapter else { return try weight.value.detach() }
+            return try weight.value.detach() + adapter.update().to(weight.value.dtype)
+        }
+    }
+
     /// Applies the layer to the last dimension: `[..., in]` becomes `[..., out]`.
     public func callAsFunction(_ x: Tensor, training: Bool = false) throws(TorchError) -> Tensor {
         let product = try x.linear(weight.cast(to: x.dtype), bias: bias?.cast(to: x.dtype))
@@ -170,6 +178,14 @@ public final class LowRankAdapter: Module {
 
     /// `lora_A.weight` and `lora_B.weight`, as PEFT names them.
     public var members: [ModuleMember] { [.parameter("lora_A.weight", down), .parameter("lora_B.weight", up)] }
+
+    /// Whether a parameter's full name is one of an adapter's.
+    public static func owns(_ name: String) -> Bool {
+        name.hasSuffix(".lora_A.weight") || name.hasSuffix(".lora_B.weight")
+    }
+
+    /// The update of the weight, `(alpha / r) B A`: `[out, in]`.
+    public func update() throws(TorchError) -> Tensor { try up.value.matmul(down.value) * scaling }
 
     /// The update for inputs `[..., in]`: `[..., out]`.
     public func callAsFunction(_ x: Tensor, training: Bool) throws(TorchError) -> Tensor {

@@ -289,7 +289,7 @@ public struct Evaluator {
             var sums = [Double](repeating: 0, count: model.configuration.connector.expertCount)
             for start in stride(from: 0, to: pictures.count, by: 32) {
                 let part = Array(pictures[start..<min(pictures.count, start + 32)])
-                let tasks = try Tensor([Int](repeating: number, count: part.count)).to(model.device)
+                let tasks = [Int](repeating: number, count: part.count)
                 let tokens = try features.features(at: part).to(model.device)
                 let weights = try model.alignedTokens(of: tokens, tasks: tasks).routingWeights.to(.float32)
                 let mean = try weights.reshape(-1, sums.count).mean(0).array(of: Float.self)

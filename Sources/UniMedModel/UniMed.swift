@@ -106,10 +106,10 @@ public final class UniMed: Module {
     ///
     /// Uni-Med eq. 7-9.
     ///
-    /// - Parameter tasks: The position of each image's task in the connector's list: `[M]` (int64).
+    /// - Parameter tasks: The position of each image's task in the connector's list.
     public func alignedTokens(
         of features: Tensor,
-        tasks: Tensor
+        tasks: [Int]
     ) throws(TorchError) -> (aligned: Tensor, routingWeights: Tensor) {
         try connector(configuration.resampler(features.to(computeDType)), tasks: tasks)
     }
@@ -120,10 +120,10 @@ public final class UniMed: Module {
         training: Bool = false
     ) throws(TorchError) -> (embeddings: Tensor, routingWeights: Tensor?) {
         let text = try language.embedding(batch.textTokens).to(computeDType)
-        guard let features = batch.features, let tasks = batch.imageTasks, let order = batch.order else {
+        guard let features = batch.features, let order = batch.order else {
             return (text, nil)
         }
-        let (aligned, weights) = try alignedTokens(of: features, tasks: tasks)
+        let (aligned, weights) = try alignedTokens(of: features, tasks: batch.imageTasks)
         let image = try aligned.reshape(-1, configuration.language.hiddenSize).dropout(
             training ? dropout.visualTokens : 0
         )

@@ -155,6 +155,28 @@ public final class Llama: Module {
         }
     }
 
+    /// Every weight with its adapter, where there is one, merged into it: an equal model without adapters.
+    ///
+    /// - Returns: The weights under the names of a Hugging Face checkpoint, without gradients.
+    public func mergedWeights() throws(TorchError) -> [(name: String, tensor: Tensor)] {
+        var merged: [String: Tensor] = [:]
+        for (index, layer) in layers.elements.enumerated() {
+            for case .module(let name, let module) in layer.members {
+                guard let linear = module as? Linear else { continue }
+                merged["model.layers.\(index).\(name).weight"] = try linear.mergedWeight()
+            }
+        }
+        var weights: [(name: String, tensor: Tensor)] = []
+        for (name, parameter) in namedParameters() where !LowRankAdapter.owns(name) {
+            if let tensor = merged[name] {
+                weights.append((name, tensor))
+            } else {
+                weights.append((name, try parameter.value.detach()))
+            }
+        }
+        return weights
+    }
+
     /// Runs all blocks and the last norm.
     ///
     /// - Parameters:
@@ -162,13 +184,15 @@ public final class Llama: Module {
     ///   - cache: When given, keys and values are written to it, from position 0 of every sequence.
     ///   - training: Whether LoRA's dropout is applied.
     ///   - dropout: The share of embeddings, and of what each block adds, that is zeroed. Default: 0, as Llama is trained.
+    ///   - onBlock: Sees the output `[T, C]` of every block, before the last norm, for inspection.
     /// - Returns: `[T, C]`.
     public func hiddenStates(
         of embeddings: Tensor,
         layout: SequenceLayout,
         cache: KVCache? = nil,
         training: Bool = false,
-        dropout: Double = 0
+        dropout: Double = 0,
+        onBlock: ((_ index: Int, _ output: Tensor) -> Void)? = nil
     ) throws(TorchError) -> Tensor {
         let angles = try rotary.angles(of: layout.positions, highest: layout.longest - 1, dtype: embeddings.dtype)
         let places = try cache.map { cache throws(TorchError) in try cache.places(of: layout) }
@@ -179,6 +203,7 @@ public final class Llama: Module {
                 value throws(TorchError) in
                 if let cache, let places { try cache.write(layer: index, at: places, key: key, value: value) }
             }
+            onBlock?(index, hidden)
         }
         cache?.lengths = layout.lengths
         return try norm(hidden)

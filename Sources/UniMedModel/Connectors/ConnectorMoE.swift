@@ -16,9 +16,11 @@ public struct ConnectorConfiguration: Codable, Sendable, Equatable {
     public var router: RouterConfiguration
     /// The tasks that have a vision-level task token, in the published order.
     public var tasks: [MedicalTask]
+    /// The width of a task token; `nil` is the width `Da` of an aggregated image token, as in the paper.
+    public var taskTokenSize: Int?
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case expertCount, router, tasks
+        case expertCount, router, tasks, taskTokenSize
     }
 
     /// The tasks with an image, in the order of the published code.
@@ -31,11 +33,13 @@ public struct ConnectorConfiguration: Codable, Sendable, Equatable {
     public init(
         expertCount: Int = 5,
         router: RouterConfiguration = .init(),
-        tasks: [MedicalTask] = ConnectorConfiguration.publishedTasks
+        tasks: [MedicalTask] = ConnectorConfiguration.publishedTasks,
+        taskTokenSize: Int? = nil
     ) {
         self.expertCount = expertCount
         self.router = router
         self.tasks = tasks
+        self.taskTokenSize = taskTokenSize
     }
 
     /// Reads a configuration; what is not named has its default.
@@ -45,6 +49,12 @@ public struct ConnectorConfiguration: Codable, Sendable, Equatable {
         expertCount = try container.decodePositive(.expertCount, default: defaults.expertCount)
         router = try container.decodeIfPresent(RouterConfiguration.self, forKey: .router) ?? defaults.router
         tasks = try container.decodeIfPresent([MedicalTask].self, forKey: .tasks) ?? defaults.tasks
+        taskTokenSize = try container.decodeIfPresent(Int.self, forKey: .taskTokenSize)
+        try container.require(
+            taskTokenSize ?? 1 > 0,
+            .taskTokenSize,
+            "must be positive, got \(taskTokenSize ?? 0)"
+        )
         try container.require(Set(tasks).count == tasks.count, .tasks, "a task is named twice")
         try container.require(
             !router.inputs.contains(.taskToken) || !tasks.isEmpty,
@@ -122,8 +132,11 @@ public final class ConnectorMoE: Module {
     public let experts: ProjectionExperts
     /// The soft router.
     public let router: SoftRouter
-    /// The vision-level special task tokens `f_t^sp`, one row each: `[tasks, Da]`.
-    public let taskTokens: Parameter?
+    /// The vision-level special task tokens `f_t^sp` in the order of the configuration's tasks, each `[1, 1, taskTokenSize]`.
+    ///
+    /// Each is a weight of its own, so that the tokens of tasks that are not in a batch have no gradient and the
+    /// optimizer leaves them alone. Empty when the router does not see tasks.
+    public let taskTokens: [Parameter]
 
     /// Makes a connector from tokens of width `inputSize` (`Dv·α`) to `outputSize` (`Dt`).
     public init(
@@ -142,19 +155,25 @@ public final class ConnectorMoE: Module {
         router = try SoftRouter(
             configuration.router,
             tokenSize: inputSize,
-            taskSize: inputSize,
+            taskSize: configuration.taskTokenSize ?? inputSize,
             expertCount: configuration.expertCount,
             builder: builder
         )
-        taskTokens =
-            configuration.router.inputs.contains(.taskToken)
-            ? try builder.normal([configuration.tasks.count, inputSize], deviation: 1) : nil
+        var taskTokens: [Parameter] = []
+        if configuration.router.inputs.contains(.taskToken) {
+            for _ in configuration.tasks {
+                taskTokens.append(try builder.normal([1, 1, configuration.taskTokenSize ?? inputSize], deviation: 1))
+            }
+        }
+        self.taskTokens = taskTokens
     }
 
-    /// `experts`, `router` and `task_tokens`.
+    /// `experts`, `router`, and `task_tokens.vqa` and so on.
     public var members: [ModuleMember] {
         var members: [ModuleMember] = [.module("experts", experts), .module("router", router)]
-        if let taskTokens { members.append(.parameter("task_tokens", taskTokens)) }
+        for (task, token) in zip(configuration.tasks, taskTokens) {
+            members.append(.parameter("task_tokens.\(task.identifier)", token))
+        }
         return members
     }
 
@@ -162,16 +181,39 @@ public final class ConnectorMoE: Module {
     ///
     /// - Parameters:
     ///   - tokens: `[M, T, Da]`.
-    ///   - tasks: The task of each image, as `M` positions in the configuration's list (int64).
+    ///   - tasks: The task of each image, as `M` positions in the configuration's list.
     /// - Returns: The aligned tokens `[M, T, Dt]` and the routing weights `[M, T, N]`.
-    /// - Throws: ``TorchError`` when the width of `tokens` is not `Da`.
-    public func callAsFunction(_ tokens: Tensor, tasks: Tensor) throws(TorchError) -> (
+    /// - Throws: ``TorchError`` when the width of `tokens` is not `Da` or `tasks` does not fit.
+    public func callAsFunction(_ tokens: Tensor, tasks: [Int]) throws(TorchError) -> (
         aligned: Tensor, routingWeights: Tensor
     ) {
-        let own = try taskTokens.map { parameter throws(TorchError) in
-            try parameter.cast(to: tokens.dtype).indexSelect(0, tasks)
+        guard tasks.count == tokens.size(0),
+            tasks.allSatisfy(configuration.tasks.indices.contains) || taskTokens.isEmpty
+        else {
+            throw TorchError(
+                operation: "ConnectorMoE",
+                operands: [tokens.summary],
+                message: "every image needs one of \(configuration.tasks.count) tasks, got \(tasks)"
+            )
         }
-        let weights = try router.weights(for: tokens, taskTokens: own)
+        let weights = try router.weights(for: tokens, taskTokens: taskTokens(of: tasks, dtype: tokens.dtype))
         return (try experts(tokens, weights: weights), weights)
+    }
+
+    /// The task token of each image, `[M, taskTokenSize]`; `nil` without task tokens.
+    private func taskTokens(of tasks: [Int], dtype: DType) throws(TorchError) -> Tensor? {
+        guard let first = taskTokens.first else { return nil }
+        // Only the tokens that are needed take part, so that the others get no gradient, not even zeros.
+        var rows: [Tensor] = []
+        var rowOfTask: [Int: Int] = [:]
+        var places: [Int] = []
+        for task in tasks {
+            if rowOfTask[task] == nil {
+                rowOfTask[task] = rows.count
+                rows.append(try taskTokens[task].cast(to: dtype).reshape(1, -1))
+            }
+            places.append(rowOfTask[task] ?? 0)
+        }
+        return try Tensor.cat(rows).indexSelect(0, Tensor(places).to(first.value.device))
     }
 }

@@ -12,8 +12,8 @@ public struct PromptBatch {
     let order: Tensor?
     /// `[images, N, Dv]`: the vision features of the prompts with an image, in their order.
     public let features: Tensor?
-    /// The position in the connector's list of the task of each image: `[images]` (int64).
-    let imageTasks: Tensor?
+    /// The position in the connector's list of the task of each image.
+    let imageTasks: [Int]
     /// The rows whose next token is a target: `[targets]` (int64).
     let targetRows: Tensor
     /// The targets themselves: `[targets]` (int64).
@@ -89,11 +89,10 @@ public struct PromptBatch {
         self.features = try features?.to(device)
         if withImage.isEmpty {
             self.order = nil
-            imageTasks = nil
         } else {
             self.order = try Tensor(order).to(device)
-            // A task without a token of its own (qa with an image) uses the first.
-            imageTasks = try Tensor(withImage.map { taskOrder.firstIndex(of: $0.task) ?? 0 }).to(device)
         }
+        // A task without a token of its own (qa with an image) uses the first.
+        imageTasks = withImage.map { taskOrder.firstIndex(of: $0.task) ?? 0 }
     }
 }
