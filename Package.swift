@@ -81,7 +81,10 @@ let package = Package(
             "UniMedEvaluation",
             ["UniMedModel", "UniMedTasks", "UniMedData", "UniMedMetrics", "UniMedTokenizers", "Torch", "TorchNN"]
         ),
-        room("UniMedTesting", ["Torch", "TorchCheckpoints", "UniMedData", "UniMedModel"]),
+        room(
+            "UniMedTesting",
+            ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedModel"]
+        ),
         .executableTarget(
             name: "unimed",
             dependencies: [
