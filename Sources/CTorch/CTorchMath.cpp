@@ -73,6 +73,13 @@ int32_t ct_narrow(CTTensorRef a, intptr_t dimension, intptr_t start, intptr_t le
     return guarded([&] { give(out, tensor(a).narrow(dimension, start, length)); });
 }
 
+int32_t ct_split(CTTensorRef a, const intptr_t *sizes, int32_t count, intptr_t dimension, CTTensorOut out) {
+    return guarded([&] {
+        auto pieces = tensor(a).split_with_sizes(ints(sizes, count), dimension);
+        for (int32_t i = 0; i < count; ++i) give(out + i, std::move(pieces[i]));
+    });
+}
+
 int32_t ct_select(CTTensorRef a, intptr_t dimension, intptr_t index, CTTensorOut out) {
     return guarded([&] { give(out, tensor(a).select(dimension, index)); });
 }

@@ -1,9 +1,13 @@
 #include "Support.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 using namespace ctorch;
 
@@ -21,9 +25,60 @@ std::optional<at::Generator> optionalGenerator(CTGeneratorRef handle) {
     return handle == nullptr ? std::nullopt : std::optional<at::Generator>(handle->value);
 }
 
+/// Rows of `x` by index, zeros where the index is negative.
+at::Tensor placed(const at::Tensor &x, const at::Tensor &index) {
+    const auto source = x.contiguous();
+    const int64_t rows = source.size(0), count = index.numel();
+    auto shape = source.sizes().vec();
+    shape[0] = count;
+    if (!source.is_cpu()) {
+        std::vector<int64_t> broadcast(source.dim(), 1);
+        broadcast[0] = count;
+        return source.index_select(0, index.clamp_min(0)).masked_fill(index.lt(0).view(broadcast), 0);
+    }
+    auto result = at::empty(shape, source.options());
+    const size_t bytes = rows == 0 ? 0 : source.nbytes() / rows;
+    const auto *from = static_cast<const char *>(source.const_data_ptr());
+    auto *to = static_cast<char *>(result.mutable_data_ptr());
+    const auto *indices = index.const_data_ptr<int64_t>();
+    at::parallel_for(0, count, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, bytes)), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+            TORCH_CHECK(indices[i] < rows, "row ", indices[i], " of ", rows);
+            if (indices[i] < 0) {
+                std::memset(to + i * bytes, 0, bytes);
+            } else {
+                std::memcpy(to + i * bytes, from + indices[i] * bytes, bytes);
+            }
+        }
+    });
+    return result;
+}
+
+struct PlaceRows : torch::autograd::Function<PlaceRows> {
+    static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &x, const at::Tensor &index, const at::Tensor &inverse) {
+        context->save_for_backward({index, inverse});
+        return placed(x, index);
+    }
+
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context, torch::autograd::variable_list gradients) {
+        const auto saved = context->get_saved_variables();
+        return {PlaceRows::apply(gradients[0], saved[1], saved[0]), at::Tensor(), at::Tensor()};
+    }
+};
+
 }  // namespace
 
 extern "C" {
+
+int32_t ct_place_rows(CTTensorRef a, CTTensorRef index, CTTensorRef inverse, CTTensorOut out) {
+    return guarded([&] {
+        TORCH_CHECK(tensor(a).dim() > 0 && tensor(index).dim() == 1 && tensor(index).is_contiguous() && tensor(index).scalar_type() == at::kLong,
+                    "rows are placed by a contiguous int64 index");
+        TORCH_CHECK(tensor(inverse).dim() == 1 && tensor(inverse).is_contiguous() && tensor(inverse).scalar_type() == at::kLong && tensor(inverse).numel() == tensor(a).size(0),
+                    "the inverse has one int64 entry per row: ", tensor(a).size(0));
+        give(out, PlaceRows::apply(tensor(a), tensor(index), tensor(inverse)));
+    });
+}
 
 bool ct_set_gradient_recording(bool enabled) {
     const bool before = c10::GradMode::is_enabled();

@@ -46,6 +46,16 @@ extension Tensor {
         try Tensor.make("narrow", self) { ct_narrow(handle, dimension, start, length, $0) }
     }
 
+    /// Views of consecutive pieces of one dimension, whose sizes add up to it.
+    ///
+    /// Unlike as many calls of ``narrow(_:start:length:)``, its gradient is put together in one pass.
+    public func split(_ sizes: [Int], dimension: Int) throws(TorchError) -> [Tensor] {
+        var handles = [CTTensorRef?](repeating: nil, count: sizes.count)
+        let status = ct_split(handle, sizes, Int32(sizes.count), dimension, &handles)
+        guard status == CT_OK else { throw Runtime.failure("split", status, operands: [self]) }
+        return handles.compactMap { $0.map(Tensor.init(owning:)) }
+    }
+
     /// A view of one position of one dimension, which is dropped.
     public func select(_ dimension: Int, _ index: Int) throws(TorchError) -> Tensor {
         try Tensor.make("select", self) { ct_select(handle, dimension, index, $0) }
@@ -88,6 +98,17 @@ extension Tensor {
         try Tensor.make("indexAdd", self, index, source) {
             ct_index_add(handle, dimension, index.handle, source.handle, $0)
         }
+    }
+
+    /// Rows (positions of the first dimension) in another order, none of them twice.
+    ///
+    /// Where ``indexSelect(_:_:)`` would add gradients up row by row, here they go back by the inverse order.
+    ///
+    /// - Parameters:
+    ///   - index: For each row of the result the row it comes from, or a negative number for zeros (int64).
+    ///   - inverse: For each row of this tensor the row of the result it goes to, or a negative number (int64).
+    public func placeRows(_ index: Tensor, inverse: Tensor) throws(TorchError) -> Tensor {
+        try Tensor.make("placeRows", self, index, inverse) { ct_place_rows(handle, index.handle, inverse.handle, $0) }
     }
 
     /// Elements of `a` where the condition holds, of `b` elsewhere.

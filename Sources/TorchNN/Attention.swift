@@ -5,53 +5,67 @@ public import Torch
 /// All layers but attention see one long row of tokens `[tokens, width]`. Attention looks at each sequence by itself:
 /// where the sequences differ in length, they are laid out as `[sequences, longest, …]` for the products and taken back
 /// afterwards.
+///
+/// Kernels that are compiled for a shape (the CPU's bfloat16 products) are compiled anew for every new one. A layout can
+/// therefore round its sizes up: filler tokens, which belong to no sequence, stand at the end of the row.
 public final class SequenceLayout {
     /// The length of each sequence.
     public let lengths: [Int]
-    /// The number of tokens.
+    /// The number of tokens in the row, filler included.
     public let tokenCount: Int
-    /// The length of the longest sequence.
+    /// The places of a sequence in attention: the longest length, rounded up.
     public let longest: Int
-    /// The position of each token in its sequence: `[tokens]` (int64).
+    /// The position of each token in its sequence, 0 for filler: `[tokens]` (int64).
     public let positions: Tensor
     /// Where the last token of each sequence is in the row of all tokens.
     public let lastTokens: [Int]
-    /// For each place in `[sequences, longest]` the token that stands there; padding repeats token 0.
+    /// For each place in `[sequences, longest]` the token that stands there, or -1.
     private let padding: Tensor?
-    /// For each token its place in `[sequences, longest]`.
+    /// For each token its place in `[sequences, longest]`, or -1 for filler.
     private let places: Tensor?
     private var causalBias: Tensor?
 
     /// Makes the layout of sequences with these lengths.
     ///
+    /// - Parameters:
+    ///   - tokenMultiple: What the number of tokens is rounded up to a multiple of; 1 rounds nothing.
+    ///   - placeMultiple: What the places of a sequence in attention are rounded up to a multiple of.
     /// - Precondition: There is a sequence, and none is empty.
-    public init(lengths: [Int], device: Device = .cpu) throws(TorchError) {
+    public init(
+        lengths: [Int],
+        tokenMultiple: Int = 1,
+        placeMultiple: Int = 1,
+        device: Device = .cpu
+    ) throws(TorchError) {
         precondition(!lengths.isEmpty && lengths.allSatisfy { $0 > 0 }, "a layout needs sequences with tokens")
+        precondition(tokenMultiple > 0 && placeMultiple > 0, "sizes are rounded to multiples of a positive number")
         self.lengths = lengths
-        let longest = lengths.max() ?? 0
+        let real = lengths.reduce(0, +)
+        let count = (real + tokenMultiple - 1) / tokenMultiple * tokenMultiple
+        let longest = ((lengths.max() ?? 0) + placeMultiple - 1) / placeMultiple * placeMultiple
         self.longest = longest
-        tokenCount = lengths.reduce(0, +)
+        tokenCount = count
         var positions: [Int] = []
-        positions.reserveCapacity(tokenCount)
+        positions.reserveCapacity(count)
         var ends: [Int] = []
         for length in lengths {
             positions.append(contentsOf: 0..<length)
             ends.append(positions.count - 1)
         }
+        positions.append(contentsOf: repeatElement(0, count: count - real))
         lastTokens = ends
         self.positions = try Tensor(positions).to(device)
-        if lengths.allSatisfy({ $0 == longest }) {
+        if count == lengths.count * longest && lengths.allSatisfy({ $0 == longest }) {
             padding = nil
             places = nil
         } else {
-            var padding = [Int](repeating: 0, count: lengths.count * longest)
-            var places: [Int] = []
-            places.reserveCapacity(tokenCount)
+            var padding = [Int](repeating: -1, count: lengths.count * longest)
+            var places = [Int](repeating: -1, count: count)
             var token = 0
             for (row, length) in lengths.enumerated() {
                 for column in 0..<length {
                     padding[row * longest + column] = token
-                    places.append(row * longest + column)
+                    places[token] = row * longest + column
                     token += 1
                 }
             }
@@ -60,16 +74,21 @@ public final class SequenceLayout {
         }
     }
 
-    /// Lays tokens `[tokens, …]` out as `[sequences, longest, …]`.
+    /// Whether tokens must be moved for attention.
+    var isPadded: Bool { padding != nil }
+
+    /// Lays tokens `[tokens, …]` out as `[sequences, longest, …]`, with zeros where there is none.
     public func pad(_ x: Tensor) throws(TorchError) -> Tensor {
-        let rows = try padding.map { index throws(TorchError) in try x.indexSelect(0, index) } ?? x
-        return try rows.reshape([lengths.count, longest] + x.shape.dropFirst())
+        let shape = [lengths.count, longest] + x.shape.dropFirst()
+        guard let padding, let places else { return try x.reshape(shape) }
+        return try x.placeRows(padding, inverse: places).reshape(shape)
     }
 
-    /// Takes tokens back from `[sequences, longest, …]` to `[tokens, …]`.
+    /// Takes tokens back from `[sequences, longest, …]` to `[tokens, …]`, with zeros for filler.
     public func unpad(_ x: Tensor) throws(TorchError) -> Tensor {
         let flat = try x.reshape([lengths.count * longest] + x.shape.dropFirst(2))
-        return try places.map { index throws(TorchError) in try flat.indexSelect(0, index) } ?? flat
+        guard let padding, let places else { return flat }
+        return try flat.placeRows(places, inverse: padding)
     }
 
     /// What a causal model adds to its scores, 0 or minus infinity: `[longest, longest]`.
@@ -108,9 +127,19 @@ public enum Attention {
         let heads = query.size(1)
         let headSize = query.size(2)
         let scale = 1 / Double(headSize).squareRoot()
-        let q = try layout.pad(query).transpose(1, 2)  // [B, H, L, D]
-        let k = try layout.pad(key).transpose(1, 2)
-        let v = try layout.pad(value).transpose(1, 2)
+        // [B, H, L, D]; what has to be moved is moved at once.
+        let (q, k, v): (Tensor, Tensor, Tensor)
+        if layout.isPadded {
+            let keyHeads = key.size(1)
+            let fused = try layout.pad(Tensor.cat([query, key, value], dimension: 1)).transpose(1, 2)
+            let parts = try fused.split([heads, keyHeads, keyHeads], dimension: 1)
+            (q, k, v) = (parts[0], parts[1], parts[2])
+        } else {
+            (q, k, v) = (
+                try layout.pad(query).transpose(1, 2), try layout.pad(key).transpose(1, 2),
+                try layout.pad(value).transpose(1, 2)
+            )
+        }
         let attended: Tensor
         if query.device.isCPU && layout.longest <= longestPlainSequence {
             attended = try plain(
@@ -123,9 +152,8 @@ public enum Attention {
                     : paddingBias(layout, heads: heads, dtype: query.dtype, device: query.device)
             )
         } else {
-            let padded = Set(layout.lengths).count > 1
             // Without a causal mask, padding would be seen.
-            let mask = !causal && padded ? try keyMask(layout, device: query.device) : nil
+            let mask = !causal && layout.isPadded ? try keyMask(layout, device: query.device) : nil
             attended = try q.attention(
                 key: k,
                 value: v,
@@ -191,7 +219,7 @@ public enum Attention {
         dtype: DType,
         device: Device
     ) throws(TorchError) -> Tensor? {
-        guard Set(layout.lengths).count > 1 else { return nil }
+        guard layout.isPadded else { return nil }
         let (sequences, longest) = (layout.lengths.count, layout.longest)
         return try Tensor.zeros([sequences, 1, 1, longest], dtype: dtype, device: device)
             .maskedFill(keyMask(layout, device: device).not(), -.infinity)

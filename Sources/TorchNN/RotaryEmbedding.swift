@@ -55,11 +55,8 @@ public final class RotaryEmbedding {
 
     /// Rotates heads: `[tokens, heads, headSize]`.
     public static func rotate(_ x: Tensor, by angles: Angles) throws(TorchError) -> Tensor {
-        let half = x.size(-1) / 2
-        let swapped = try Tensor.cat(
-            [x.narrow(-1, start: half, length: half), x.narrow(-1, start: 0, length: half)],
-            dimension: -1
-        )
+        let (tokens, heads, width) = (x.size(0), x.size(1), x.size(2))
+        let swapped = try x.reshape(tokens, heads, 2, width / 2).flip(2).reshape(tokens, heads, width)
         return try x * angles.cosines + swapped * angles.signedSines
     }
 }

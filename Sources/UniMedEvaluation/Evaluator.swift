@@ -247,6 +247,7 @@ public struct Evaluator {
             features: features,
             imageTokenCount: model.configuration.imageTokenCount,
             taskOrder: model.configuration.connector.tasks,
+            roundsSizes: model.prefersRoundedSizes,
             device: model.device
         )
         return try model.generate(

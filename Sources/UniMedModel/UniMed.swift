@@ -59,6 +59,8 @@ public final class UniMed: Module {
     public let language: Llama
     /// The type of activations: float32, or bfloat16 with weights and optimizer still in float32.
     public var computeDType: DType = .float32
+    /// Whether batches do well to round their sizes up: the CPU compiles its bfloat16 products for every new shape.
+    public var prefersRoundedSizes: Bool { device.isCPU && computeDType == .bfloat16 }
     /// What is zeroed at random in training.
     public var dropout = DropoutRates()
 
@@ -120,14 +122,13 @@ public final class UniMed: Module {
         training: Bool = false
     ) throws(TorchError) -> (embeddings: Tensor, routingWeights: Tensor?) {
         let text = try language.embedding(batch.textTokens).to(computeDType)
-        guard let features = batch.features, let order = batch.order else {
-            return (text, nil)
-        }
+        guard let features = batch.features else { return (try batch.order?(text) ?? text, nil) }
+        guard let order = batch.order else { preconditionFailure("a batch with images has an order") }
         let (aligned, weights) = try alignedTokens(of: features, tasks: batch.imageTasks)
         let image = try aligned.reshape(-1, configuration.language.hiddenSize).dropout(
             training ? dropout.visualTokens : 0
         )
-        return (try Tensor.cat([text, image]).indexSelect(0, order), weights)
+        return (try order(Tensor.cat([text, image])), weights)
     }
 
     /// The language loss of a batch: the mean over all answer tokens.
@@ -148,7 +149,7 @@ public final class UniMed: Module {
         labelSmoothing: Double = 0,
         lengthExponent: Double = 0
     ) throws(TorchError) -> LossOutput {
-        guard batch.targets.count > 0 else {
+        guard batch.targetCount > 0 else {
             throw TorchError(operation: "loss", message: "the batch has no answer token to learn from")
         }
         let (embeddings, routingWeights) = try embeddings(of: batch, training: training)
@@ -158,8 +159,9 @@ public final class UniMed: Module {
             training: training,
             dropout: training ? dropout.language : 0
         )
-        let logits = try language.logits(hidden.indexSelect(0, batch.targetRows)).to(.float32)
-        let losses = try logits.crossEntropy(batch.targets, reduction: .none, labelSmoothing: labelSmoothing)
+        let logits = try language.logits(batch.targetRows(hidden)).to(.float32)
+        let losses = try logits.crossEntropy(batch.roundedTargets, reduction: .none, labelSmoothing: labelSmoothing)
+            .narrow(0, start: 0, length: batch.targetCount)
         let loss: Tensor
         if lengthExponent == 0 {
             loss = try losses.mean()

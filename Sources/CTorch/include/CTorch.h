@@ -98,6 +98,8 @@ int32_t ct_unsqueeze(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorOut _No
 int32_t ct_squeeze(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorOut _Nonnull out);
 int32_t ct_flip(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorOut _Nonnull out);
 int32_t ct_narrow(CTTensorRef _Nonnull a, intptr_t dimension, intptr_t start, intptr_t length, CTTensorOut _Nonnull out);
+/// Writes `count` handles: consecutive pieces of one dimension.
+int32_t ct_split(CTTensorRef _Nonnull a, const intptr_t *sizes, int32_t count, intptr_t dimension, CTTensorOut _Nonnull out);
 int32_t ct_select(CTTensorRef _Nonnull a, intptr_t dimension, intptr_t index, CTTensorOut _Nonnull out);
 int32_t ct_cat(const CTTensorRef _Nonnull *_Nonnull tensors, int32_t count, intptr_t dimension, CTTensorOut _Nonnull out);
 int32_t ct_stack(const CTTensorRef _Nonnull *_Nonnull tensors, int32_t count, intptr_t dimension, CTTensorOut _Nonnull out);
@@ -108,6 +110,9 @@ int32_t ct_index_select(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef 
 int32_t ct_gather(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorOut _Nonnull out);
 int32_t ct_index_copy_(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorRef _Nonnull source);
 int32_t ct_index_add(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorRef _Nonnull source, CTTensorOut _Nonnull out);
+/// Row i of the result is row index[i] of `a`, or zeros where index[i] is negative. No row of `a` is taken twice: `inverse`
+/// (one entry per row of `a`, negative where it is not taken) says where it went, and the gradient goes back the same way.
+int32_t ct_place_rows(CTTensorRef _Nonnull a, CTTensorRef _Nonnull index, CTTensorRef _Nonnull inverse, CTTensorOut _Nonnull out);
 int32_t ct_where(CTTensorRef _Nonnull condition, CTTensorRef _Nonnull a, CTTensorRef _Nonnull b, CTTensorOut _Nonnull out);
 int32_t ct_masked_fill(CTTensorRef _Nonnull a, CTTensorRef _Nonnull mask, double value, CTTensorOut _Nonnull out);
 int32_t ct_top_k(CTTensorRef _Nonnull a, intptr_t k, intptr_t dimension, CTTensorOut _Nonnull values, CTTensorOut _Nonnull indices);

@@ -297,22 +297,15 @@ private final class LlamaBlock: Module {
         let fused = try Linear.side(by: [query, key, value], x, training: training)
             .reshape(tokens, headCount + 2 * keyHeadCount, headSize)
         // Queries and keys are rotated together.
-        let rotated = try RotaryEmbedding.rotate(
-            fused.narrow(1, start: 0, length: headCount + keyHeadCount),
-            by: angles
-        )
-        return (
-            try rotated.narrow(1, start: 0, length: headCount),
-            try rotated.narrow(1, start: headCount, length: keyHeadCount),
-            try fused.narrow(1, start: headCount + keyHeadCount, length: keyHeadCount)
-        )
+        let parts = try fused.split([headCount + keyHeadCount, keyHeadCount], dimension: 1)
+        let rotated = try RotaryEmbedding.rotate(parts[0], by: angles).split([headCount, keyHeadCount], dimension: 1)
+        return (rotated[0], rotated[1], parts[1])
     }
 
     private func mlp(_ x: Tensor, training: Bool) throws(TorchError) -> Tensor {
         let fused = try Linear.side(by: [gate, up], x, training: training)
-        let inner = fused.size(-1) / 2
-        let activated =
-            try fused.narrow(-1, start: 0, length: inner).silu() * fused.narrow(-1, start: inner, length: inner)
+        let parts = try fused.split([fused.size(-1) / 2, fused.size(-1) / 2], dimension: -1)
+        let activated = try parts[0].silu() * parts[1]
         return try down(activated, training: training)
     }
 

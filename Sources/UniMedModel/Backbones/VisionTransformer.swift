@@ -301,10 +301,11 @@ private final class VisionAttention: Module {
             layout = try SequenceLayout(lengths: [Int](repeating: length, count: batch), device: x.device)
         }
         guard let layout else { preconditionFailure("the layout was just made") }
+        let parts = try fused.split([1, 1, 1], dimension: 1)
         let attended = try Attention.withinSequences(
-            query: fused.select(1, 0),
-            key: fused.select(1, 1),
-            value: fused.select(1, 2),
+            query: parts[0].squeeze(1),
+            key: parts[1].squeeze(1),
+            value: parts[2].squeeze(1),
             layout: layout,
             causal: false
         )

@@ -8,16 +8,18 @@ public struct PromptBatch {
     public let layout: SequenceLayout
     /// The text tokens of all sequences: `[textTokens]` (int64).
     let textTokens: Tensor
-    /// For each place of the row its embedding: text tokens first, then image tokens: `[tokens]` (int64); `nil` without images.
-    let order: Tensor?
+    /// For each place of the row its embedding, text tokens first, then image tokens; `nil` where they are the row already.
+    let order: RowPlacement?
     /// `[images, N, Dv]`: the vision features of the prompts with an image, in their order.
     public let features: Tensor?
     /// The position in the connector's list of the task of each image.
     let imageTasks: [Int]
-    /// The rows whose next token is a target: `[targets]` (int64).
-    let targetRows: Tensor
-    /// The targets themselves: `[targets]` (int64).
-    public let targets: Tensor
+    /// The rows whose next token is a target, rounded up with empty rows.
+    let targetRows: RowPlacement
+    /// The targets, rounded up with targets that are ignored: `[rounded targets]` (int64).
+    let roundedTargets: Tensor
+    /// The number of targets.
+    public let targetCount: Int
     /// The number of targets of each prompt.
     public let targetCounts: [Int]
     /// The task of each prompt.
@@ -29,12 +31,15 @@ public struct PromptBatch {
     ///   - prompts: At least one.
     ///   - features: `[images, N, Dv]`, one entry for each prompt that has an image, in their order.
     ///   - taskOrder: The tasks with a task token, in the connector's order.
+    ///   - roundsSizes: Whether the numbers of tokens, places and targets are rounded up, so that kernels compiled for a
+    ///     shape are found again: the CPU's in bfloat16. The results are the same.
     /// - Throws: ``TorchError`` when images and prompts do not fit together.
     public init(
         _ prompts: [EncodedPrompt],
         features: Tensor?,
         imageTokenCount: Int,
         taskOrder: [MedicalTask] = ConnectorConfiguration.publishedTasks,
+        roundsSizes: Bool = false,
         device: Device = .cpu
     ) throws(TorchError) {
         let withImage = prompts.filter(\.hasImage)
@@ -45,7 +50,12 @@ public struct PromptBatch {
                 message: "\(withImage.count) prompts have an image, features of \(features?.size(0) ?? 0) were given"
             )
         }
-        layout = try SequenceLayout(lengths: prompts.map(\.tokens.count), device: device)
+        layout = try SequenceLayout(
+            lengths: prompts.map(\.tokens.count),
+            tokenMultiple: roundsSizes ? 64 : 1,
+            placeMultiple: roundsSizes ? 16 : 1,
+            device: device
+        )
         var text: [Int] = []
         text.reserveCapacity(layout.tokenCount)
         let textCount = prompts.reduce(0) { $0 + $1.tokens.lazy.filter { $0 != EncodedPrompt.imageSlot }.count }
@@ -81,18 +91,43 @@ public struct PromptBatch {
             targetCounts.append(targets.count - count)
             start += prompt.tokens.count
         }
+        targetCount = targets.count
+        if roundsSizes {
+            let filler = (64 - targets.count % 64) % 64
+            targetRows.append(contentsOf: repeatElement(-1, count: filler))
+            targets.append(contentsOf: repeatElement(EncodedPrompt.noTarget, count: filler))
+        }
+        order.append(contentsOf: repeatElement(-1, count: layout.tokenCount - order.count))
         textTokens = try Tensor(text).to(device)
-        self.targetRows = try Tensor(targetRows).to(device)
-        self.targets = try Tensor(targets).to(device)
+        self.targetRows = try RowPlacement(targetRows, sourceCount: layout.tokenCount, device: device)
+        roundedTargets = try Tensor(targets).to(device)
         self.targetCounts = targetCounts
         tasks = prompts.map(\.task)
         self.features = try features?.to(device)
-        if withImage.isEmpty {
-            self.order = nil
-        } else {
-            self.order = try Tensor(order).to(device)
-        }
+        let isText = withImage.isEmpty && text.count == layout.tokenCount
+        self.order = isText ? nil : try RowPlacement(order, sourceCount: imageRow, device: device)
         // A task without a token of its own (qa with an image) uses the first.
         imageTasks = withImage.map { taskOrder.firstIndex(of: $0.task) ?? 0 }
     }
+}
+
+/// Rows put in another order, with the way back for gradients.
+struct RowPlacement {
+    private let index: Tensor
+    private let inverse: Tensor
+
+    /// Makes a placement.
+    ///
+    /// - Parameters:
+    ///   - rows: For each new row the old one it comes from, or -1 for zeros. No old row comes twice.
+    ///   - sourceCount: The number of old rows.
+    init(_ rows: [Int], sourceCount: Int, device: Device) throws(TorchError) {
+        var inverse = [Int](repeating: -1, count: sourceCount)
+        for (new, old) in rows.enumerated() where old >= 0 { inverse[old] = new }
+        index = try Tensor(rows).to(device)
+        self.inverse = try Tensor(inverse).to(device)
+    }
+
+    /// Places rows: `[old, …]` becomes `[new, …]`.
+    func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor { try x.placeRows(index, inverse: inverse) }
 }

@@ -176,6 +176,7 @@ final class JointTrainer {
                 features: rows.isEmpty ? nil : features?.gather(rows, device: model.device),
                 imageTokenCount: model.configuration.imageTokenCount,
                 taskOrder: model.configuration.connector.tasks,
+                roundsSizes: model.prefersRoundedSizes,
                 device: model.device
             )
             let output = try model.loss(

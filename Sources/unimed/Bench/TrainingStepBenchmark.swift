@@ -230,7 +230,8 @@ struct TrainingStepBenchmark {
                 prompts,
                 features: features,
                 imageTokenCount: configuration.imageTokenCount,
-                taskOrder: configuration.connector.tasks
+                taskOrder: configuration.connector.tasks,
+                roundsSizes: model.prefersRoundedSizes
             )
             clipping = training.gradientClipping
         }
