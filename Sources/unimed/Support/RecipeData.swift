@@ -51,7 +51,7 @@ struct RecipeData {
             return PhantomImporter(PhantomGenerator(seed: set.seed ?? recipe.seed, configuration: configuration))
         }
         let entry = try ImporterRegistry.standard.entry(named: set.importer)
-        guard let root = roots[set.dataset] ?? set.path.map({ URL(fileURLWithPath: $0, relativeTo: base) }) else {
+        guard let root = roots[set.dataset] ?? recipe.data.folder(of: set, recipeFolder: base) else {
             throw Failure.badInput("data.sets: the data set '\(set.dataset)' has no path")
         }
         return try entry.importer(
