@@ -84,8 +84,12 @@ enum BloodSmearPhantom: PhantomPainter {
         if types.count == 1 || isLeukemia && generator.chance(0.35) {
             questions.append(
                 PhantomQuestion(
-                    .cellType, "What type of white blood cell is shown?", types[0].rawValue,
-                    choices: WhiteCell.allCases.map(\.rawValue)))
+                    .cellType,
+                    "What type of white blood cell is shown?",
+                    types[0].rawValue,
+                    choices: WhiteCell.allCases.map(\.rawValue)
+                )
+            )
         }
         let number = PhantomScene.word(types.count)
         let platelets = plateletCount > 0 ? "Platelets are present." : "No platelets are seen."
@@ -141,7 +145,10 @@ enum BloodSmearPhantom: PhantomPainter {
         _ generator: inout SeededGenerator
     ) {
         let cell = frame.blob(
-            spot.x, spot.y, spot.radius, spot.radius * generator.number(0.86...1),
+            spot.x,
+            spot.y,
+            spot.radius,
+            spot.radius * generator.number(0.86...1),
             degrees: generator.number(0...180)
         ).wobbled(0.03, &generator)
         let shade = Float(stain + generator.number(-8...8))
@@ -167,7 +174,12 @@ enum BloodSmearPhantom: PhantomPainter {
         let nucleus = Paint([98, 52, 140]).soft(1.8).grain(16, frequency: 44)
         func lobe(_ angle: Double, _ distance: Double, _ size: Double) -> Blob {
             let (x, y) = (PhantomMath.cosine(turn + angle), PhantomMath.sine(turn + angle))
-            return frame.blob(spot.x + x * distance * radius, spot.y + y * distance * radius, size * radius, size * radius)
+            return frame.blob(
+                spot.x + x * distance * radius,
+                spot.y + y * distance * radius,
+                size * radius,
+                size * radius
+            )
         }
         switch type {
         case .lymphocyte:

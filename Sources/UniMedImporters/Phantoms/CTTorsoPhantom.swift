@@ -55,7 +55,8 @@ enum CTTorsoPhantom: PhantomPainter {
         _ generator: inout SeededGenerator
     ) {
         let shift = generator.number(-12...12)
-        for degrees in stride(from: -150.0, through: 180, by: 30) where abs(degrees - 90) > 35 && abs(degrees + 90) > 20 {
+        for degrees in stride(from: -150.0, through: 180, by: 30) where abs(degrees - 90) > 35 && abs(degrees + 90) > 20
+        {
             let angle = (degrees + shift) * Double.pi / 180
             let x = radiusX * PhantomMath.cosine(angle)
             let y = radiusY * PhantomMath.sine(angle)
@@ -428,7 +429,12 @@ enum ChestFindings {
         }
         if finding != .normalChest {
             questions.append(
-                PhantomQuestion(.side, "Which lung is affected?", isRight ? "right" : "left", choices: ["left", "right"])
+                PhantomQuestion(
+                    .side,
+                    "Which lung is affected?",
+                    isRight ? "right" : "left",
+                    choices: ["left", "right"]
+                )
             )
         }
     }

@@ -87,6 +87,7 @@ enum ChestXRayPhantom: PhantomPainter {
         canvas.draw(frame.blob(0, -1.05, 0.22, 0.6), tissue)
         for side in [-1.0, 1.0] {
             canvas.draw(frame.blob(side * 1.0, 0.15, 0.15, 0.8, degrees: side * -6), tissue)
+            canvas.draw(frame.blob(side * 0.66, -0.48, 0.38, 0.34), tissue)
         }
         canvas.draw(frame.blob(0, 0.5, 0.83, 1.3).harmonic(4, cosine: -0.075).wobbled(0.01, &generator), tissue)
     }

@@ -73,8 +73,12 @@ enum DermoscopyPhantom: PhantomPainter {
         if finding != .hemangioma {
             questions.append(
                 PhantomQuestion(
-                    .border, "Is the border of the lesion regular or irregular?", border,
-                    choices: ["regular", "irregular"]))
+                    .border,
+                    "Is the border of the lesion regular or irregular?",
+                    border,
+                    choices: ["regular", "irregular"]
+                )
+            )
         }
         if generator.chance(0.5) {
             questions.append(.presence("Are hairs visible on the skin?", hasHair))
@@ -90,7 +94,8 @@ enum DermoscopyPhantom: PhantomPainter {
             finding: finding,
             details: ["color": pigment.name, "border": border],
             questions: questions,
-            report: "Dermoscopy of the skin. \(article) \(pigment.name) \(finding.rawValue) with \(border) border is seen. "
+            report:
+                "Dermoscopy of the skin. \(article) \(pigment.name) \(finding.rawValue) with \(border) border is seen. "
                 + hair,
             noise: generator.number(2...4),
             isGray: false
@@ -129,7 +134,9 @@ enum DermoscopyPhantom: PhantomPainter {
         let paint = Paint(pigment.rim).soft(2.5).ragged(edge, frequency: 18).grain(26, frequency: 12)
         canvas.draw(shape, paint.depth(pigment.middle, pixels: radius * frame.scale * 0.5), name: "melanoma")
         let inside = shape.grown(-edge * 1.3)
-        let colors: [PhantomColor] = [[128, 72, 44], [96, 104, 132], [30, 22, 24], [172, 104, 90], [150, 150, 168]]
+        let colors: [PhantomColor] = [
+            [128, 72, 44], [96, 104, 132], [30, 22, 24], [172, 104, 90], [150, 150, 168],
+        ]
         for _ in 0..<6 {
             let angle = generator.number(0...6.283)
             let distance = radius * 0.6 * generator.uniform().squareRoot()
@@ -163,7 +170,10 @@ enum DermoscopyPhantom: PhantomPainter {
             let distance = radius * 0.85 * generator.uniform().squareRoot()
             let size = radius * generator.number(0.12...0.2)
             let lake = frame.blob(
-                distance * PhantomMath.cosine(angle), distance * PhantomMath.sine(angle), size, size * 0.85
+                distance * PhantomMath.cosine(angle),
+                distance * PhantomMath.sine(angle),
+                size,
+                size * 0.85
             ).wobbled(0.08, &generator)
             let paint = Paint(pigment.middle).soft(2).opacity(0.85).depth(pigment.middle * 0.8, pixels: 6)
             canvas.draw(Cutout(base: lake, within: inside), paint)

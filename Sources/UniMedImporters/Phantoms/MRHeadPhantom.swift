@@ -67,14 +67,19 @@ enum MRHeadPhantom: PhantomPainter {
             PhantomQuestion(.region, "Which part of the body is shown?", "head"),
             PhantomQuestion(.plane, "In which plane is this image?", view.rawValue),
             PhantomQuestion(
-                .weighting, "Is this image T1 or T2 weighted?", contrast.name, choices: ["T1", "T2"]),
+                .weighting,
+                "Is this image T1 or T2 weighted?",
+                contrast.name,
+                choices: ["T1", "T2"]
+            ),
             .presence("Is there a tumor in the brain?", hasTumor),
         ]
         var details = ["weighting": contrast.name]
         var report = "\(view.rawValue.capitalized) \(contrast.name) weighted MR of the head. "
         if hasTumor && view != .sagittal {
             questions.append(
-                PhantomQuestion(.side, "Which hemisphere contains the tumor?", side, choices: ["left", "right"]))
+                PhantomQuestion(.side, "Which hemisphere contains the tumor?", side, choices: ["left", "right"])
+            )
             details["side"] = side
             report += "There is a brain tumor in the \(side) hemisphere."
         } else if hasTumor {
@@ -161,7 +166,10 @@ enum MRHeadPhantom: PhantomPainter {
         let brain = frame.blob(0, -0.15, 0.565, 0.555).harmonic(3, sine: -0.03).wobbled(0.012, &generator)
         layers(canvas, frame, contrast, head: head, brain: brain)
         let fluid = Paint(gray: contrast.fluid)
-        canvas.draw(frame.stroke((0, -0.7), bend: (0.01, -0.5), (0, -0.34), width: 0.028, endWidth: 0.014), fluid.soft(1.5))
+        canvas.draw(
+            frame.stroke((0, -0.7), bend: (0.01, -0.5), (0, -0.34), width: 0.028, endWidth: 0.014),
+            fluid.soft(1.5)
+        )
         for side in [-1.0, 1.0] {
             let fissure = frame.stroke(
                 (side * 0.55, -0.02),
@@ -174,7 +182,9 @@ enum MRHeadPhantom: PhantomPainter {
             let nucleus = frame.blob(side * 0.17, -0.02, 0.09, 0.1)
             canvas.draw(nucleus, Paint(gray: contrast.gray).soft(3).grain(5, frequency: 24))
         }
-        let tent = [-1.0, 1.0].map { frame.blob($0 * 0.2, 0.33, 0.2, 0.12, degrees: $0 * -16).wobbled(0.03, &generator) }
+        let tent = [-1.0, 1.0].map {
+            frame.blob($0 * 0.2, 0.33, 0.2, 0.12, degrees: $0 * -16).wobbled(0.03, &generator)
+        }
         for lobe in tent { canvas.draw(lobe.grown(0.018 * frame.scale), fluid.soft(2)) }
         for lobe in tent { canvas.draw(lobe, Paint(gray: contrast.gray).soft(1.5).grain(30, frequency: 34)) }
         let stem = frame.blob(0, 0.36, 0.085, 0.2).harmonic(1, sine: -0.12)

@@ -80,7 +80,8 @@ enum PhantomFacts {
                 "What carries the information in *?",
             ],
             facts: [
-                ("CT", "X-rays"), ("mammography", "X-rays"), ("MR", "magnetic field"), ("functional MR", "magnetic field"),
+                ("CT", "X-rays"), ("mammography", "X-rays"), ("MR", "magnetic field"),
+                ("functional MR", "magnetic field"),
                 ("ultrasound", "sound waves"), ("echocardiography", "sound waves"), ("dermoscopy", "light"),
                 ("microscopy", "light"),
             ]
@@ -95,7 +96,8 @@ enum PhantomFacts {
             facts: [
                 ("liver", "abdomen"), ("spleen", "abdomen"), ("stomach", "abdomen"), ("left kidney", "abdomen"),
                 ("heart", "chest"), ("left lung", "chest"), ("sternum", "chest"), ("clavicle", "chest"),
-                ("cerebellum", "head"), ("brainstem", "head"), ("corpus callosum", "head"), ("lateral ventricle", "head"),
+                ("cerebellum", "head"), ("brainstem", "head"), ("corpus callosum", "head"),
+                ("lateral ventricle", "head"),
             ]
         ),
         Relation(
@@ -139,7 +141,8 @@ enum PhantomFacts {
         Relation(
             kind: "malignancy",
             wordings: [
-                "Is a * benign or malignant?", "Benign or malignant: what is a *?", "Would you call a * benign or malignant?",
+                "Is a * benign or malignant?", "Benign or malignant: what is a *?",
+                "Would you call a * benign or malignant?",
                 "How is a * classified, benign or malignant?", "Does a * count as benign or malignant?",
                 "Is the nature of a * benign or malignant?",
             ],
@@ -157,7 +160,8 @@ enum PhantomFacts {
                 "Does * look bright or dark?", "Bright or dark: how is * shown?", "Which brightness does * have?",
             ],
             facts: [
-                ("bone on CT", "bright"), ("calcification on CT", "bright"), ("air on CT", "dark"), ("fat on CT", "dark"),
+                ("bone on CT", "bright"), ("calcification on CT", "bright"), ("air on CT", "dark"),
+                ("fat on CT", "dark"),
                 ("water on T2 weighted MR", "bright"), ("water on T1 weighted MR", "dark"),
                 ("fat on T1 weighted MR", "bright"), ("cortical bone on MR", "dark"), ("lung on X-ray", "dark"),
                 ("metal on X-ray", "bright"),
