@@ -7,7 +7,7 @@ public struct PhantomConfiguration: Codable, Sendable, Equatable {
     public var side: Int
     /// The number of studies for training.
     public var trainCount: Int
-    /// The number of studies for validation. They are the same whatever the number for training.
+    /// The number of studies for validation, which are the same whatever the number for training.
     public var validationCount: Int
     /// The kinds of study, each equally frequent.
     public var kinds: [PhantomKind]
