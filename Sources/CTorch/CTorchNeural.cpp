@@ -75,10 +75,6 @@ int32_t ct_binary_cross_entropy(CTTensorRef logits, CTTensorRef targets, CTTenso
     });
 }
 
-int32_t ct_dropout(CTTensorRef a, double probability, CTTensorOut out) {
-    return guarded([&] { give(out, at::dropout(tensor(a), probability, true)); });
-}
-
 int32_t ct_bicubic(CTTensorRef a, intptr_t height, intptr_t width, CTTensorOut out) {
     return guarded([&] { give(out, at::upsample_bicubic2d(tensor(a), at::IntArrayRef({static_cast<int64_t>(height), static_cast<int64_t>(width)}), false)); });
 }

@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/DeviceAccelerator.h>
+#include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -66,9 +68,71 @@ struct PlaceRows : torch::autograd::Function<PlaceRows> {
     }
 };
 
+/// Thirty-two well mixed bits of a position (the "lowbias32" hash).
+inline uint32_t mixed(uint32_t x) {
+    x ^= x >> 16;
+    x *= 0x7feb352dU;
+    x ^= x >> 15;
+    x *= 0x846ca68bU;
+    return x ^ (x >> 16);
+}
+
+/// Dropout whose mask is a function of a seed and the position: drawn by all threads at once, never kept in memory.
+at::Tensor dropped(const at::Tensor &x, double probability, int64_t seed) {
+    const auto source = x.contiguous();
+    auto result = at::empty(source.sizes(), source.options());
+    const auto threshold = static_cast<uint32_t>(probability * 4294967296.0);
+    AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, source.scalar_type(), "dropout", [&] {
+        const auto *from = source.const_data_ptr<scalar_t>();
+        auto *to = result.mutable_data_ptr<scalar_t>();
+        const float scale = static_cast<float>(1 / (1 - probability));
+        at::parallel_for(0, source.numel(), 16384, [&](int64_t begin, int64_t end) {
+            const auto low = mixed(static_cast<uint32_t>(seed));
+            const auto high = static_cast<uint32_t>(seed >> 32);
+            for (int64_t i = begin; i < end; ++i) {
+                const uint32_t bits = mixed((static_cast<uint32_t>(i) ^ low) + high + static_cast<uint32_t>(i >> 32) * 0x9e3779b9U);
+                to[i] = bits < threshold ? scalar_t(0) : static_cast<scalar_t>(static_cast<float>(from[i]) * scale);
+            }
+        });
+    });
+    return result;
+}
+
+struct Dropout : torch::autograd::Function<Dropout> {
+    static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &x, double probability, int64_t seed) {
+        context->saved_data["probability"] = probability;
+        context->saved_data["seed"] = seed;
+        return dropped(x, probability, seed);
+    }
+
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context, torch::autograd::variable_list gradients) {
+        const double probability = context->saved_data["probability"].toDouble();
+        const int64_t seed = context->saved_data["seed"].toInt();
+        return {Dropout::apply(gradients[0], probability, seed), at::Tensor(), at::Tensor()};
+    }
+};
+
 }  // namespace
 
 extern "C" {
+
+int32_t ct_dropout(CTTensorRef a, double probability, CTTensorOut out) {
+    return guarded([&] {
+        TORCH_CHECK(probability >= 0 && probability < 1, "the probability must be in 0..<1, got ", probability);
+        const auto &x = tensor(a);
+        if (!x.is_cpu() || x.scalar_type() == at::kDouble) {
+            give(out, at::dropout(x, probability, true));
+            return;
+        }
+        auto generator = at::detail::getDefaultCPUGenerator();
+        int64_t seed = 0;
+        {
+            const std::lock_guard<std::mutex> lock(generator.mutex());
+            seed = static_cast<int64_t>(at::check_generator<at::CPUGeneratorImpl>(generator)->random64());
+        }
+        give(out, Dropout::apply(x, probability, seed));
+    });
+}
 
 int32_t ct_place_rows(CTTensorRef a, CTTensorRef index, CTTensorRef inverse, CTTensorOut out) {
     return guarded([&] {
