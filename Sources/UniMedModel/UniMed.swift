@@ -142,12 +142,14 @@ public final class UniMed: Module {
     ///   - labelSmoothing: The share of a target's probability spread over the vocabulary.
     ///   - lengthExponent: Each token of an answer of `n` tokens weighs `n ** -lengthExponent` in the mean. Default: 0, the
     ///     paper's plain mean; 1 gives every answer the same say, however long.
+    ///   - ordinalTargets: Soft targets of coordinates; `nil` has hard targets, as the paper.
     /// - Throws: ``TorchError`` when the batch has no target.
     public func loss(
         _ batch: PromptBatch,
         training: Bool = true,
         labelSmoothing: Double = 0,
-        lengthExponent: Double = 0
+        lengthExponent: Double = 0,
+        ordinalTargets: OrdinalTargets? = nil
     ) throws(TorchError) -> LossOutput {
         guard batch.targetCount > 0 else {
             throw TorchError(operation: "loss", message: "the batch has no answer token to learn from")
@@ -160,8 +162,9 @@ public final class UniMed: Module {
             dropout: training ? dropout.language : 0
         )
         let logits = try language.logits(batch.targetRows(hidden)).to(.float32)
-        let losses = try logits.crossEntropy(batch.roundedTargets, reduction: .none, labelSmoothing: labelSmoothing)
-            .narrow(0, start: 0, length: batch.targetCount)
+        var rows = try logits.crossEntropy(batch.roundedTargets, reduction: .none, labelSmoothing: labelSmoothing)
+        if let ordinalTargets { rows = try ordinalTargets.replace(rows, logits: logits, targets: batch.roundedTargets) }
+        let losses = try rows.narrow(0, start: 0, length: batch.targetCount)
         let loss: Tensor
         if lengthExponent == 0 {
             loss = try losses.mean()

@@ -56,6 +56,8 @@ public struct TrainingError: Error, Sendable, Equatable, CustomStringConvertible
             self.init(error.kind, error.problem, file: error.file, field: error.field, step: error.step ?? step)
         case let error as RecipeError:
             self.init(.recipe, error.problem, file: error.file, field: error.field, step: step)
+        case let error as TorchError where error.operation == "device":
+            self.init(.recipe, error.message, field: "device", step: step)
         case let error as TorchError:
             let kind: Kind = error.kind == .outOfMemory ? .outOfMemory : .tensor
             self.init(kind, error.description, step: step)

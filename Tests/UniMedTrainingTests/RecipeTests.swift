@@ -100,6 +100,7 @@ struct RecipeTests {
         (
             "name: small", "name: small\nweights: {vision: a.pth}\nvisionPretraining: {steps: 5}", "visionPretraining"
         ),
+        ("name: small", "name: small\nweights: {language: a, embeddingDeviation: 0.3}", "weights.embeddingDeviation"),
         ("name: small", "name: small\nvisionPretraining: {steps: 5, maskRatio: 1}", "visionPretraining.maskRatio"),
         ("name: small", "name: small\nevaluation: {maximumNewTokens: {rgg: 5}}", "evaluation.maximumNewTokens.rgg"),
     ]

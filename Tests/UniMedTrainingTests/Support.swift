@@ -210,6 +210,7 @@ extension Recipe {
                 batchSize: 6,
                 learningRate: LearningRateConfiguration(peak: 2e-3, lowest: 1e-4, warmupSteps: 2),
                 gradientClipping: 1,
+                coordinateDeviation: 1.5,
                 dropout: DropoutRates(language: 0.1, visualTokens: 0.1),
                 views: views,
                 checkpointEvery: 3,

@@ -31,8 +31,8 @@ struct VisionPretrainerTests {
         #expect(lines.count == 4)
         let (first, last) = (lines[0], lines[3])
         for name in [
-            "loss", "field/brightness", "words", "boxes/inside", "boxes/extent", "boxes/center", "texture",
-            "pictureTexture",
+            "loss", "field/brightness", "words", "boxes/inside", "boxes/extent", "boxes/center", "boxes/location",
+            "texture", "pictureTexture",
         ] {
             let (before, after) = (try #require(first[name]), try #require(last[name]))
             #expect(after < before, "\(name): \(before), \(after)")

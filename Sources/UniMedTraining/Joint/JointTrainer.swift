@@ -5,7 +5,7 @@ import TorchNN
 import UniMedData
 import UniMedModel
 
-/// Trains connector and language model on all tasks at once (Uni-Med section 3.3, eq. 10).
+/// Trains connector and language model on all tasks at once (Uni-Med section 3.3).
 ///
 /// A step: draw samples of all tasks by their rates, take the cached features of their pictures, compute the loss over all
 /// answer tokens, clip, update by AdamW. Prompts are written and tokenised on another thread. Nothing is fetched from the
@@ -34,6 +34,7 @@ final class JointTrainer {
     private let examples: TrainingExamples
     private let features: FeatureCache?
     private let configuration: TrainingConfiguration
+    private let ordinalTargets: OrdinalTargets?
     private let seed: UInt64
     private let key: String
     private let folder: URL
@@ -58,6 +59,7 @@ final class JointTrainer {
         examples: TrainingExamples,
         features: FeatureCache?,
         configuration: TrainingConfiguration,
+        ordinalTargets: OrdinalTargets? = nil,
         seed: UInt64,
         key: String,
         folder: URL
@@ -66,6 +68,7 @@ final class JointTrainer {
         self.examples = examples
         self.features = features
         self.configuration = configuration
+        self.ordinalTargets = ordinalTargets
         self.seed = seed
         self.key = key
         self.folder = folder
@@ -176,13 +179,13 @@ final class JointTrainer {
                 features: rows.isEmpty ? nil : features?.gather(rows, device: model.device),
                 imageTokenCount: model.configuration.imageTokenCount,
                 taskOrder: model.configuration.connector.tasks,
-                roundsSizes: model.prefersRoundedSizes,
                 device: model.device
             )
             let output = try model.loss(
                 batch,
                 labelSmoothing: configuration.labelSmoothing,
-                lengthExponent: configuration.lengthExponent
+                lengthExponent: configuration.lengthExponent,
+                ordinalTargets: ordinalTargets
             )
             // On the CPU the number is there already; elsewhere asking for it would wait for the device.
             if model.device.isCPU {

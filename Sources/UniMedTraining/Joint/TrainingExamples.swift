@@ -81,7 +81,9 @@ package struct TrainingExamples: Sendable {
     /// The task of each entry.
     package var tasks: [MedicalTask] { entries.map { samples[$0].task } }
 
-    /// The prompt of a draw. The template, and the view of the picture, follow from the draw's seed.
+    /// The prompt of a draw.
+    ///
+    /// The template, and the view of the picture, follow from the draw's seed.
     ///
     /// - Throws: `TaskError` or `TokenizerError` when the sample lacks what its task needs.
     package func example(for draw: MixtureDraw) throws -> TrainingExample {

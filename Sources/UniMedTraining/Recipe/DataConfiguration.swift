@@ -209,6 +209,7 @@ public struct AugmentationConfiguration: Codable, Sendable, Equatable {
     /// Default: 15.
     public var rotation: Double
     /// How far views that keep boxes and answers go between the whole picture (0) and the crops of pretraining (1).
+    ///
     /// Default: 0.6.
     public var strength: Double
     /// The largest change of each colour's brightness, as a share.
@@ -216,8 +217,13 @@ public struct AugmentationConfiguration: Codable, Sendable, Equatable {
     /// Default: 0, for grey pictures.
     public var colorCast: Double
 
+    /// Whether vision pretraining mirrors left and right also where answers would not hold.
+    ///
+    /// Default: true.
+    public var mirrorsInPretraining: Bool
+
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case symmetry, minimumArea, rotation, strength, colorCast
+        case symmetry, minimumArea, rotation, strength, colorCast, mirrorsInPretraining
     }
 
     /// Makes a configuration.
@@ -226,13 +232,15 @@ public struct AugmentationConfiguration: Codable, Sendable, Equatable {
         minimumArea: Double = 0.35,
         rotation: Double = 15,
         strength: Double = 0.6,
-        colorCast: Double = 0
+        colorCast: Double = 0,
+        mirrorsInPretraining: Bool = true
     ) {
         self.symmetry = symmetry
         self.minimumArea = minimumArea
         self.rotation = rotation
         self.strength = strength
         self.colorCast = colorCast
+        self.mirrorsInPretraining = mirrorsInPretraining
     }
 
     /// Reads a configuration.
@@ -244,6 +252,7 @@ public struct AugmentationConfiguration: Codable, Sendable, Equatable {
         rotation = try container.decode(.rotation, default: defaults.rotation)
         strength = try container.decode(.strength, default: defaults.strength)
         colorCast = try container.decode(.colorCast, default: defaults.colorCast)
+        mirrorsInPretraining = try container.decode(.mirrorsInPretraining, default: true)
         try container.require(minimumArea > 0 && minimumArea <= 1, .minimumArea, "expected 0...1, found \(minimumArea)")
         try container.require((0...180).contains(rotation), .rotation, "expected 0...180 degrees, found \(rotation)")
         try container.require((0...1).contains(strength), .strength, "expected 0...1, found \(strength)")

@@ -28,8 +28,9 @@ public struct Recipe: Codable, Sendable, Equatable {
     ///
     /// Default: float32.
     public var precision: Precision
-    /// The CPU threads of one operation; `nil` leaves LibTorch's own choice. A run continues bit for bit only with the
-    /// same number.
+    /// The CPU threads of one operation; `nil` leaves LibTorch's own choice.
+    ///
+    /// A run continues bit for bit only with the same number.
     public var threads: Int?
     /// The data sets, the size of their pictures and how often each task is drawn.
     public var data: DataConfiguration

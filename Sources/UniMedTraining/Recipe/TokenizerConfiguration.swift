@@ -80,15 +80,21 @@ public struct WeightsConfiguration: Codable, Sendable, Equatable {
     public var vision: String?
     /// The language model's, in the layout of Hugging Face.
     public var language: String?
+    /// The standard deviation of token embeddings that start at random; `nil` is the model's own, 0.02.
+    ///
+    /// A small model that is trained whole for a short time learns faster with embeddings as large as what its first
+    /// blocks add to them.
+    public var embeddingDeviation: Double?
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case vision, language
+        case vision, language, embeddingDeviation
     }
 
     /// Makes a configuration.
-    public init(vision: String? = nil, language: String? = nil) {
+    public init(vision: String? = nil, language: String? = nil, embeddingDeviation: Double? = nil) {
         self.vision = vision
         self.language = language
+        self.embeddingDeviation = embeddingDeviation
     }
 
     /// Reads a configuration.
@@ -96,5 +102,18 @@ public struct WeightsConfiguration: Codable, Sendable, Equatable {
         let container = try decoder.strictContainer(keyedBy: CodingKeys.self)
         vision = try container.decodeIfPresent(String.self, forKey: .vision)
         language = try container.decodeIfPresent(String.self, forKey: .language)
+        embeddingDeviation = try container.decodeIfPresent(Double.self, forKey: .embeddingDeviation)
+        if let embeddingDeviation {
+            try container.require(
+                embeddingDeviation > 0 && embeddingDeviation.isFinite,
+                .embeddingDeviation,
+                "must be positive, found \(embeddingDeviation)"
+            )
+            try container.require(
+                language == nil,
+                .embeddingDeviation,
+                "contradicts language: the embeddings are given with its weights"
+            )
+        }
     }
 }

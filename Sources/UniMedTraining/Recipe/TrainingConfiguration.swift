@@ -104,11 +104,14 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     ///
     /// Default: 0, the paper's plain mean.
     public var lengthExponent: Double
+    /// The width, in hundredths of the image, of a Gaussian around the true coordinate as its target; `nil` has hard targets, as
+    /// in the paper.
+    public var coordinateDeviation: Double?
     /// What is zeroed at random, beside LoRA's own dropout.
     ///
     /// Default: nothing.
     public var dropout: DropoutRates
-    /// The longest sequence in tokens, with the image's; longer prompts lose tokens. `nil` keeps all.
+    /// The longest sequence in tokens, with the image's; longer prompts lose tokens, `nil` keeps all.
     public var maximumLength: Int?
     /// The views of each training picture whose features are kept, the picture itself included.
     ///
@@ -129,7 +132,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
 
     enum CodingKeys: String, CodingKey, CaseIterable {
         case steps, batchSize, composition, learningRate, optimizer, gradientClipping, labelSmoothing
-        case lengthExponent, dropout, maximumLength, views, checkpointEvery, keptCheckpoints, logEvery
+        case lengthExponent, coordinateDeviation, dropout, maximumLength, views, checkpointEvery, keptCheckpoints,
+            logEvery
     }
 
     /// Makes a configuration.
@@ -142,6 +146,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         gradientClipping: Double? = nil,
         labelSmoothing: Double = 0,
         lengthExponent: Double = 0,
+        coordinateDeviation: Double? = nil,
         dropout: DropoutRates = DropoutRates(),
         maximumLength: Int? = nil,
         views: Int = 1,
@@ -157,6 +162,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         self.gradientClipping = gradientClipping
         self.labelSmoothing = labelSmoothing
         self.lengthExponent = lengthExponent
+        self.coordinateDeviation = coordinateDeviation
         self.dropout = dropout
         self.maximumLength = maximumLength
         self.views = views
@@ -177,6 +183,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         gradientClipping = try container.decodeIfPresent(Double.self, forKey: .gradientClipping)
         labelSmoothing = try container.decode(.labelSmoothing, default: defaults.labelSmoothing)
         lengthExponent = try container.decode(.lengthExponent, default: defaults.lengthExponent)
+        coordinateDeviation = try container.decodeIfPresent(Double.self, forKey: .coordinateDeviation)
         dropout = try container.decode(.dropout, default: defaults.dropout)
         maximumLength = try container.decodeIfPresent(Int.self, forKey: .maximumLength)
         views = try container.decode(.views, default: defaults.views)
@@ -206,6 +213,13 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
             .lengthExponent,
             "expected 0...1, found \(lengthExponent)"
         )
+        if let coordinateDeviation {
+            try container.require(
+                coordinateDeviation > 0 && coordinateDeviation.isFinite,
+                .coordinateDeviation,
+                "must be positive, found \(coordinateDeviation)"
+            )
+        }
         if let maximumLength {
             try container.require(maximumLength > 8, .maximumLength, "expected more than 8, found \(maximumLength)")
         }

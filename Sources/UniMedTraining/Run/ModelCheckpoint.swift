@@ -30,9 +30,11 @@ public final class ModelCheckpoint {
         public var precision: Recipe.Precision
         /// The recipe's evaluation settings, which evaluation starts from.
         public var evaluation: EvaluationConfiguration
+        /// The SHA-256 of everything that the weights depend on; `nil` for a model that no run has made.
+        public var key: String?
 
         enum CodingKeys: String, CodingKey {
-            case formatVersion, name, steps, model, preprocessing, precision, evaluation
+            case formatVersion, name, steps, model, preprocessing, precision, evaluation, key
         }
 
         /// Makes a configuration.
@@ -42,7 +44,8 @@ public final class ModelCheckpoint {
             model: UniMedConfiguration,
             preprocessing: ImagePreprocessing,
             precision: Recipe.Precision,
-            evaluation: EvaluationConfiguration
+            evaluation: EvaluationConfiguration,
+            key: String? = nil
         ) {
             formatVersion = ModelCheckpoint.formatVersion
             self.name = name
@@ -51,6 +54,7 @@ public final class ModelCheckpoint {
             self.preprocessing = preprocessing
             self.precision = precision
             self.evaluation = evaluation
+            self.key = key
         }
     }
 

@@ -4,9 +4,12 @@ import Torch
 /// What a run's folder says of how it came about: `run.json`.
 struct RunRecord: Codable, Sendable {
     var name: String
-    var date: String
+    /// When the run began, and when this record was last written.
+    var started: String
+    var updated: String
     var commit: String?
     var torchVersion: String
+    var system: String
     var seed: UInt64
     var device: String
     var precision: String
@@ -17,11 +20,18 @@ struct RunRecord: Codable, Sendable {
 
     static let fileName = "run.json"
 
-    init(_ recipe: Recipe) {
+    /// The record of a run that begins now, or that continues in this folder.
+    init(_ recipe: Recipe, folder: URL) {
         name = recipe.name
-        date = Date().ISO8601Format()
+        let now = Date().ISO8601Format()
+        let file = folder.appendingPathComponent(RunRecord.fileName)
+        let earlier = FileManager.default.contents(atPath: file.path)
+            .flatMap { try? JSONDecoder().decode(RunRecord.self, from: $0) }
+        started = earlier?.started ?? now
+        updated = now
         commit = RunRecord.commit()
         torchVersion = Runtime.version
+        system = ProcessInfo.processInfo.operatingSystemVersionString
         seed = recipe.seed
         device = recipe.device
         precision = recipe.precision.rawValue

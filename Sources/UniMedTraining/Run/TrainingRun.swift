@@ -56,7 +56,7 @@ public final class TrainingRun {
             try recipe.torchDevice.requireAvailable()
             if let threads = recipe.threads { try Runtime.setThreadCount(threads) }
         }
-        record = RunRecord(recipe)
+        record = RunRecord(recipe, folder: folder)
         try RunFolder.create(folder)
         let yaml = try training { try recipe.yaml() }
         try training {
@@ -167,17 +167,30 @@ public final class TrainingRun {
                     allowedMissing: ["**.lora_A.weight", "**.lora_B.weight"]
                 )
             }
-            if weights.language == nil, let first = tokenizer.model.id(ofPiece: SentencePieceTrainer.boxCoordinates[0])
-            {
+            if weights.language == nil {
                 // A model from scratch starts with coordinates that know their order.
-                let ids = SentencePieceTrainer.boxCoordinates.compactMap { tokenizer.model.id(ofPiece: $0) }
-                if first != tokenizer.unknownID, ids.count == SentencePieceTrainer.boxCoordinates.count {
-                    try model.language.initializeOrdinalTokens(ids)
+                if let first = Self.firstCoordinate(of: tokenizer) {
+                    try model.language.initializeOrdinalTokens(Array(first..<first + Self.coordinateCount))
+                }
+                if let deviation = weights.embeddingDeviation {
+                    let embedding = model.language.embedding.weight
+                    try embedding.load(embedding.value.detach() * (deviation / Self.standardEmbeddingDeviation))
                 }
             }
             model.computeDType = recipe.precision.dtype
             return model
         }
+    }
+
+    /// Of the model's own embeddings.
+    private static let standardEmbeddingDeviation = 0.02
+    private static let coordinateCount = SentencePieceTrainer.boxCoordinates.count
+
+    /// The token of coordinate 0, where the vocabulary has the coordinates as consecutive tokens.
+    private static func firstCoordinate(of tokenizer: LlamaTokenizer) -> Int? {
+        let ids = SentencePieceTrainer.boxCoordinates.map { tokenizer.model.id(ofPiece: $0) }
+        guard let first = ids[0], first != tokenizer.unknownID else { return nil }
+        return ids.enumerated().allSatisfy { $1 == first + $0 } ? first : nil
     }
 
     private static let languageMap: KeyMap = ["model.layers.*.self_attn.rotary_emb.inv_freq": nil, "**": "**"]
@@ -310,19 +323,35 @@ public final class TrainingRun {
             plan: viewPlan(data),
             seed: recipe.seed
         )
+        let key = try trainingKey(data: data, tokenizer: tokenizer, model: model, features: features)
         let trainer = try JointTrainer(
             model: model,
             examples: examples,
             features: features,
             configuration: recipe.training,
+            ordinalTargets: try ordinalTargets(tokenizer, device: model.device),
             seed: recipe.seed,
-            key: try trainingKey(data: data, tokenizer: tokenizer, model: model, features: features),
+            key: key,
             folder: folder
         )
         let outcome = try trainer.run(control: control, progress: progress)
         guard case .finished(let step) = outcome else { return outcome }
-        try save(model, tokenizer: tokenizer, step: step, progress: progress)
+        try save(model, tokenizer: tokenizer, step: step, key: key, progress: progress)
         return outcome
+    }
+
+    private func ordinalTargets(
+        _ tokenizer: LlamaTokenizer,
+        device: Device
+    ) throws(TrainingError) -> OrdinalTargets? {
+        guard let deviation = recipe.training.coordinateDeviation else { return nil }
+        guard let first = Self.firstCoordinate(of: tokenizer) else {
+            let problem = "the vocabulary has no tokens for the coordinates 0 to 100"
+            throw TrainingError(.recipe, problem, field: "training.coordinateDeviation")
+        }
+        return try training {
+            try OrdinalTargets(firstToken: first, count: Self.coordinateCount, deviation: deviation, device: device)
+        }
     }
 
     /// Writes the finished model unless it is there.
@@ -330,22 +359,23 @@ public final class TrainingRun {
         _ model: UniMed,
         tokenizer: LlamaTokenizer,
         step: Int,
+        key: String,
         progress: ProgressHandler
     ) throws(TrainingError) {
-        progress(StageProgress(stage: .saving, done: 0, total: 1, unit: "models"))
-        let checkpoint = ModelCheckpoint(
-            configuration: ModelCheckpoint.Configuration(
-                name: recipe.name,
-                steps: step,
-                model: model.configuration,
-                preprocessing: preprocessing,
-                precision: recipe.precision,
-                evaluation: recipe.evaluation
-            ),
-            model: model,
-            tokenizer: tokenizer
+        let configuration = ModelCheckpoint.Configuration(
+            name: recipe.name,
+            steps: step,
+            model: model.configuration,
+            preprocessing: preprocessing,
+            precision: recipe.precision,
+            evaluation: recipe.evaluation,
+            key: key
         )
-        try checkpoint.save(to: folder.appendingPathComponent(Self.modelFolderName))
+        let target = folder.appendingPathComponent(Self.modelFolderName)
+        if (try? ModelCheckpoint.configuration(of: target)) == configuration { return }
+        progress(StageProgress(stage: .saving, done: 0, total: 1, unit: "models"))
+        let checkpoint = ModelCheckpoint(configuration: configuration, model: model, tokenizer: tokenizer)
+        try checkpoint.save(to: target)
         progress(StageProgress(stage: .saving, done: 1, total: 1, unit: "models"))
     }
 

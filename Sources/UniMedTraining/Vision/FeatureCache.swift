@@ -180,7 +180,7 @@ public final class FeatureCache {
                     let end = min(start + batchSize, rows)
                     let views = (start..<end).map { plan.view(atRow: $0) }
                     let pixels = try data.images.tensor(of: views.map(\.position))
-                    // The noise of a view follows from its row, not from the batch it is in.
+                    // The noise follows from the rows, so that a rebuilt cache is the same.
                     try generator.seed(UInt64(start))
                     let unit = try preprocessing.unit(pixels, views.map(\.view), generator: generator)
                     let features = try model.encodeImages(ImageTensor.normalized(unit: unit)).to(.bfloat16)

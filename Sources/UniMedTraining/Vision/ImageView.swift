@@ -41,7 +41,7 @@ package struct ImageView: Sendable, Equatable {
         switch purpose {
         case .pretraining:
             strength = 1
-            mirrors = true
+            mirrors = augmentation.mirrorsInPretraining || augmentation.symmetry != .none
         case .answers(let index):
             // Where every symmetry holds, every second view shows the whole picture.
             strength = isSquare && index % 2 == 1 ? 0 : augmentation.strength

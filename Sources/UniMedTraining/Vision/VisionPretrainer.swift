@@ -7,15 +7,16 @@ import UniMedModel
 
 /// Pretrains the vision transformer on the training pictures, then freezes it.
 ///
-/// Every head reads the tokens after `ln_vision`, which is what the connector will see. The sum of these losses is
+/// Every head reads the tokens after `ln_vision`, or their mean: what the connector will see, and so not CLS. The sum of these losses is
 /// minimised, on augmented views with some patches hidden:
 ///
 /// | of | by | loss |
 /// | --- | --- | --- |
-/// | each field | CLS and mean token | cross entropy, smoothed |
-/// | the words of the report | CLS and mean token | binary cross entropy, times 10 |
-/// | boxes | every token | inside (times 2), extent (L1, times 5), centre; their number by the mean token |
-/// | texture | every token, hidden ones twice; CLS and mean token | squared error, times 30 |
+/// | each field | mean token | cross entropy, smoothed |
+/// | the words of the report | mean token | binary cross entropy, times 10 |
+/// | boxes | every token | inside (times 2/3), extent (L1, times 5), centre (times 1/3) |
+/// | boxes | mean token | number (times 1.5), box of what is alone of its class (L1, times 10) |
+/// | texture | every token, hidden ones twice; mean token | squared error, times 30 |
 ///
 /// A step's batch and all its draws follow from the seed and the step alone.
 final class VisionPretrainer {
@@ -205,8 +206,7 @@ final class VisionPretrainer {
         let normed = try model.visionNorm(hidden)
         let tokens = try normed.narrow(1, start: 1, length: normed.size(1) - 1)
         let mean = try tokens.mean(1)
-        let pooled = try Tensor.cat([normed.select(1, 0), mean], dimension: 1)
-        let dropped = try pooled.dropout(configuration.dropout)
+        let dropped = try mean.dropout(configuration.dropout)
 
         var losses: [(name: String, value: Tensor)] = []
         func add(_ name: String, _ value: Tensor, times factor: Double) throws {
@@ -226,12 +226,14 @@ final class VisionPretrainer {
             let words = try Tensor(batch.words, shape: [batch.reportRows.count, targets.words.count]).to(device)
             try add("words", head(rows).to(.float32).binaryCrossEntropy(words), times: 10 * factors.words)
         }
-        if let boxHead = heads.boxes, let countHead = heads.counts, !batch.objectRows.isEmpty, factors.boxes > 0 {
+        if let boxHead = heads.boxes, let locationHead = heads.locations, !batch.objectRows.isEmpty, factors.boxes > 0 {
             let rows = try Tensor(batch.objectRows).to(device)
+            let means = try mean.indexSelect(0, rows)
             let boxLosses = try self.boxLosses(
                 batch,
                 predicted: boxHead(tokens.indexSelect(0, rows)).to(.float32),
-                counts: countHead(mean.indexSelect(0, rows)).to(.float32)
+                locations: locationHead(means).to(.float32),
+                counts: heads.counts.map { try $0(means).to(.float32) }
             )
             for (name, value) in boxLosses { try add(name, value, times: factors.boxes) }
         }
@@ -239,7 +241,7 @@ final class VisionPretrainer {
         let weight = try mask.to(.float32).unsqueeze(-1) + 1
         let tokenError = try heads.tokenTexture(tokens).to(.float32) - tokenTexture
         try add("texture", (tokenError * tokenError * weight).mean(), times: 30 * factors.texture)
-        let pictureError = try heads.pictureTexture(pooled).to(.float32) - pictureTexture
+        let pictureError = try heads.pictureTexture(mean).to(.float32) - pictureTexture
         try add("pictureTexture", (pictureError * pictureError).mean(), times: 30 * factors.texture)
         return losses
     }
@@ -248,11 +250,13 @@ final class VisionPretrainer {
     ///
     /// - Parameters:
     ///   - predicted: `[M, patches, labels + 4 + labels]`: inside, extent, centre.
-    ///   - counts: `[M, …]`: the logits of the number of boxes, class after class.
+    ///   - locations: `[M, labels · 4]`: the box of each class.
+    ///   - counts: `[M, …]`: the logits of the number of boxes, class after class; `nil` where nothing is counted.
     private func boxLosses(
         _ batch: VisionTargets.Batch,
         predicted: Tensor,
-        counts: Tensor
+        locations: Tensor,
+        counts: Tensor?
     ) throws -> [(name: String, value: Tensor)] {
         let device = model.device
         let (pictures, patches, labels) = (predicted.size(0), predicted.size(1), targets.labels.count)
@@ -260,11 +264,11 @@ final class VisionPretrainer {
             try Tensor(values, shape: shape).to(device)
         }
         let known = try tensor(batch.known, [pictures, 1, labels])
-        let knownCount = Double(batch.known.reduce(0, +)) * Double(patches)
+        let places = Double(pictures * patches)
         let inside = try predicted.narrow(2, start: 0, length: labels).binaryCrossEntropy(
             tensor(batch.inside, [pictures, patches, labels]),
             weight: known,
-            positiveWeight: tensor(targets.insideWeights, [labels]),
+            positiveWeight: tensor([Float](repeating: 2, count: labels), [labels]),
             reduction: .sum
         )
         let centers = try predicted.narrow(2, start: labels + 4, length: labels).binaryCrossEntropy(
@@ -277,12 +281,19 @@ final class VisionPretrainer {
         let covered = try tensor(batch.covered, [pictures, patches])
         let distance = try (extent - tensor(batch.boxes, [pictures, patches, 4])).abs().mean(2) * covered
         let coveredCount = Double(max(batch.covered.reduce(0, +), 1))
+        let alone = try tensor(batch.alone, [pictures, labels])
+        let found =
+            try locations.sigmoid().reshape(pictures, labels, 4) - tensor(batch.locations, [pictures, labels, 4])
+        let aloneCount = Double(max(batch.alone.reduce(0, +), 1))
         var losses = [
-            (name: "boxes/inside", value: try inside / max(knownCount, 1) * 2),
+            (name: "boxes/inside", value: try inside / places * (2.0 / 3)),
             (name: "boxes/extent", value: try distance.sum() / coveredCount * 5),
-            (name: "boxes/center", value: try centers / max(knownCount, 1)),
+            (name: "boxes/center", value: try centers / places / 3),
+            (name: "boxes/location", value: try (found.abs().mean(2) * alone).sum() / aloneCount * 10),
         ]
-        if let number = try countLoss(batch, logits: counts) { losses.append((name: "boxes/number", value: number)) }
+        if let counts, let number = try countLoss(batch, logits: counts) {
+            losses.append((name: "boxes/number", value: number))
+        }
         return losses
     }
 
@@ -291,12 +302,8 @@ final class VisionPretrainer {
         let labels = targets.labels.count
         var offset = 0
         var sum: Tensor?
-        let counted = targets.largestCounts.count { $0 > 1 }
-        for label in 0..<labels {
-            let classes = targets.largestCounts[label] + 1
+        for (label, classes, width) in targets.countedClasses {
             defer { offset += classes }
-            guard classes > 2 else { continue }
-            let width = max(0.4, Double(classes - 1) / 20)
             var bumps: [Float] = []
             for (row, count) in batch.counts[label].enumerated() {
                 guard batch.known[row * labels + label] > 0 else {
@@ -311,7 +318,7 @@ final class VisionPretrainer {
             let rows = batch.objectRows.count
             let probabilities = try logits.narrow(1, start: offset, length: classes).logSoftmax()
             let target = try Tensor(bumps, shape: [rows, classes]).to(model.device)
-            let loss = try -(target * probabilities).sum() / Double(rows * counted)
+            let loss = try -(target * probabilities).sum() * (1.5 / Double(rows * targets.countedClasses.count))
             sum = try sum.map { sum throws(TorchError) in try sum + loss } ?? loss
         }
         return sum

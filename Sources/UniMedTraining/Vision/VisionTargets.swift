@@ -27,15 +27,14 @@ struct VisionTargets: Sendable {
     let words: [String]
     /// The classes of objects.
     let labels: [String]
-    /// The largest number of objects of each class in one picture.
-    let largestCounts: [Int]
-    /// How much more a place inside a box weighs, by class: rare classes count for more.
-    let insideWeights: [Float]
+    /// The classes that occur more than once in a picture: what number is told apart, and how near a miss still counts.
+    let countedClasses: [(label: Int, classes: Int, width: Double)]
     let pictures: [Picture]
     /// The pictures of each data set.
     let groups: [(dataset: String, members: [Int])]
 
     private static let rarestValue = 3
+    private static let highestNumber = 28
     private static let mostValues = 64
     private static let mostLabels = 32
     private static let commonWords: Set<String> = [
@@ -71,8 +70,6 @@ struct VisionTargets: Sendable {
         var pictures: [Picture] = []
         var groups: [(dataset: String, members: [Int])] = []
         var largest = [Int](repeating: 0, count: labels.count)
-        var covered = [Double](repeating: 0, count: labels.count)
-        var annotated = [Int](repeating: 0, count: labels.count)
         for annotation in annotations {
             guard let position = data.images.position(dataset: annotation.dataset, path: annotation.image.path) else {
                 continue
@@ -86,10 +83,7 @@ struct VisionTargets: Sendable {
             }
             if let objects, let knownLabels {
                 for label in labels.indices where knownLabels[label] {
-                    annotated[label] += 1
-                    let own = objects.filter { $0.label == label }
-                    largest[label] = max(largest[label], own.count)
-                    covered[label] += min(1, own.reduce(0) { $0 + $1.box.area })
+                    largest[label] = max(largest[label], objects.count { $0.label == label })
                 }
             }
             let picture = Picture(
@@ -114,10 +108,8 @@ struct VisionTargets: Sendable {
         self.labels = labels
         self.pictures = pictures
         self.groups = groups
-        largestCounts = largest
-        insideWeights = labels.indices.map { label in
-            let share = covered[label] / Double(max(annotated[label], 1))
-            return Float(min(max(0.05 / max(share, 1e-6), 1), 5))
+        countedClasses = labels.indices.filter { largest[$0] > 1 }.map { label in
+            (label, min(largest[label], Self.highestNumber) + 2, largest[label] <= 8 ? 0.4 : 1.5)
         }
     }
 
@@ -146,7 +138,10 @@ struct VisionTargets: Sendable {
                 counts[word, default: 0] += 1
             }
         }
-        return counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(count).map(\.key)
+        return counts.filter { $0.value >= rarestValue }.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(
+            count
+        )
+        .map(\.key)
     }
 
     private static func labels(of annotations: [ImageAnnotation]) -> [String] {
@@ -182,6 +177,10 @@ struct VisionTargets: Sendable {
         var covered: [Float] = []
         /// Per class: the number of boxes whose centre is in the view, per annotated picture.
         var counts: [[Int]] = []
+        /// `[annotated, labels, 4]`: the box of the object that is alone of its class, zeros elsewhere.
+        var locations: [Float] = []
+        /// `[annotated, labels]`: whether there is one.
+        var alone: [Float] = []
         /// `[pictures, patches]`: hidden patches.
         var mask: [Bool] = []
     }
@@ -267,21 +266,31 @@ struct VisionTargets: Sendable {
                 guard seen[index].area < smallest else { continue }
                 smallest = seen[index].area
                 covered[patch] = 1
-                let edges = [seen[index].xMin, seen[index].yMin, seen[index].xMax, seen[index].yMax]
-                for (edge, value) in edges.enumerated() { boxes[patch * 4 + edge] = Float(min(max(value, 0), 1)) }
+                for (edge, value) in edges(of: seen[index]).enumerated() { boxes[patch * 4 + edge] = value }
             }
         }
         var counts = [Int](repeating: 0, count: labelCount)
+        var locations = [Float](repeating: 0, count: labelCount * 4)
         for (index, object) in objects.enumerated() {
             let (x, y) = ((seen[index].xMin + seen[index].xMax) / 2, (seen[index].yMin + seen[index].yMax) / 2)
             guard (0..<1).contains(x), (0..<1).contains(y) else { continue }
             counts[object.label] += 1
+            for (edge, value) in edges(of: seen[index]).enumerated() { locations[object.label * 4 + edge] = value }
             centers[(Int(y * Double(grid)) * grid + Int(x * Double(grid))) * labelCount + object.label] = 1
         }
         batch.inside += inside
         batch.centers += centers
         batch.boxes += boxes
         batch.covered += covered
+        for label in labels.indices where counts[label] != 1 {
+            for edge in 0..<4 { locations[label * 4 + edge] = 0 }
+        }
+        batch.locations += locations
+        batch.alone += counts.map { $0 == 1 ? 1 : 0 }
         for label in labels.indices { batch.counts[label].append(counts[label]) }
+    }
+
+    private func edges(of box: BoundingBox) -> [Float] {
+        [box.xMin, box.yMin, box.xMax, box.yMax].map { Float(min(max($0, 0), 1)) }
     }
 }
