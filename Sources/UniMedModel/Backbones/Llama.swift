@@ -262,16 +262,20 @@ private final class LlamaBlock: Module {
         headCount = configuration.headCount
         keyHeadCount = configuration.keyValueHeadCount
         headSize = configuration.headSize
-        func linear(_ from: Int, _ to: Int) throws(TorchError) -> Linear {
-            try Linear(from, to, bias: false, initialization: .normal(0.02), builder: builder)
+        // Deviations of 1/√in, about 0.016 at Llama's own width; what is added to the residual stream starts smaller the
+        // more blocks add to it.
+        func linear(_ from: Int, _ to: Int, scale: Double = 1) throws(TorchError) -> Linear {
+            let deviation = scale / Double(from).squareRoot()
+            return try Linear(from, to, bias: false, initialization: .normal(deviation), builder: builder)
         }
+        let residual = 1 / Double(2 * configuration.layerCount).squareRoot()
         query = try linear(width, headCount * headSize)
         key = try linear(width, keyHeadCount * headSize)
         value = try linear(width, keyHeadCount * headSize)
-        output = try linear(headCount * headSize, width)
+        output = try linear(headCount * headSize, width, scale: residual)
         gate = try linear(width, inner)
         up = try linear(width, inner)
-        down = try linear(inner, width)
+        down = try linear(inner, width, scale: residual)
         inputNorm = try RMSNorm(width, epsilon: configuration.rmsNormEpsilon, builder: builder)
         postNorm = try RMSNorm(width, epsilon: configuration.rmsNormEpsilon, builder: builder)
     }
