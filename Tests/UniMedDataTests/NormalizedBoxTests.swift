@@ -38,6 +38,38 @@ struct NormalizedBoxTests {
         }
     }
 
+    private struct Groundings: Decodable {
+        struct Case: Decodable {
+            let id: Int
+            let answer: String
+            let image_width: Int
+            let image_height: Int
+            let parsed: Bool
+            let parsed_ints: [Int]?
+            let pred_xyxy_pixels: [Double]?
+        }
+        let cases: [Case]
+    }
+
+    // Skipped where the golden numbers are not there.
+    @Test(.enabled(if: Golden.exists(Golden.grounding)))
+    func `answers are parsed as by the published evaluation`() throws {
+        let groundings = try JSONDecoder().decode(Groundings.self, from: Data(contentsOf: Golden.grounding))
+        #expect(groundings.cases.contains { $0.parsed } && groundings.cases.contains { !$0.parsed })
+        for grounding in groundings.cases {
+            let box = NormalizedBox(parsing: grounding.answer, search: .publishedCode)
+            guard grounding.parsed else {
+                #expect(box == nil, "case \(grounding.id)")
+                continue
+            }
+            let found = try #require(box, "case \(grounding.id)")
+            #expect([found.xMin, found.yMin, found.xMax, found.yMax] == grounding.parsed_ints, "case \(grounding.id)")
+            let pixels = found.pixels(width: grounding.image_width, height: grounding.image_height)
+            let edges = [pixels.xMin, pixels.yMin, pixels.xMax, pixels.yMax]
+            #expect(edges == grounding.pred_xyxy_pixels, "case \(grounding.id)")
+        }
+    }
+
     @Test func `braces belong to the published code's style only`() {
         let box = NormalizedBox(xMin: 16, yMin: 36, xMax: 42, yMax: 61)
         #expect(box.text() == "{<16><36><42><61>}")
