@@ -31,7 +31,7 @@ struct MemoryBenchmark {
             recipeFile: folder.appendingPathComponent("recipe.yaml"),
             folder: folder.appendingPathComponent("run"),
             dataFolder: folder.appendingPathComponent("data"),
-            roots: [:]
+            roots: DataRoots()
         )
         let data = try job.prepare(progress)
         let run = try TrainingRun(recipe: recipe, recipeFolder: folder, folder: job.folder)

@@ -49,7 +49,7 @@ struct DemoCommand: ParsableCommand {
             recipeFile: recipeFile,
             folder: folder,
             dataFolder: URL(fileURLWithPath: dataFolder),
-            roots: [:]
+            roots: DataRoots()
         )
         let data = try job.prepare(progress)
         if RunJob.isFinished(folder) {

@@ -46,15 +46,20 @@ struct DataRootOptions: ParsableArguments {
     @Option(
         name: .customLong("data-root"),
         help: ArgumentHelp(
-            "Read a data set of the recipe from this folder; may be repeated.",
-            valueName: "name=folder"
+            "The folder that the recipe's data sets are in, or name=folder for one of them; may be repeated.",
+            valueName: "folder"
         )
     )
     var roots: [String] = []
 
-    /// The folders by the data sets' names.
-    func parsed() throws(Failure) -> [String: URL] {
-        try Self.pairs(roots, option: "--data-root")
+    /// The folder of all data sets, and the folders of some by their names.
+    func parsed() throws(Failure) -> DataRoots {
+        let whole = roots.filter { !$0.contains("=") }
+        guard whole.count <= 1 else { throw .badInput("--data-root: more than one folder for all data sets") }
+        return DataRoots(
+            all: whole.first.map { URL(fileURLWithPath: $0) },
+            byName: try Self.pairs(roots.filter { $0.contains("=") }, option: "--data-root")
+        )
     }
 
     /// Reads `name=folder` texts.

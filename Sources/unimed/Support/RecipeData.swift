@@ -8,15 +8,15 @@ struct RecipeData {
     let recipe: Recipe
     /// The folder that the recipe's paths are relative to.
     let base: URL
-    /// Folders that replace the recipe's, by the data sets' names.
-    let roots: [String: URL]
+    /// Folders that replace the recipe's.
+    let roots: DataRoots
 
     /// The importers of the recipe's data sets and how their pictures are kept.
     ///
     /// - Throws: `Failure` or `ImportError` that name the data set and the field.
     func preparation() throws -> DatasetPreparation {
         let names = recipe.data.sets.map(\.dataset)
-        if let unknown = roots.keys.sorted().first(where: { !names.contains($0) }) {
+        if let unknown = roots.byName.keys.sorted().first(where: { !names.contains($0) }) {
             throw Failure.badInput(
                 "--data-root: the recipe has no data set '\(unknown)'; there are \(names.joined(separator: ", "))"
             )
@@ -51,11 +51,12 @@ struct RecipeData {
             return PhantomImporter(PhantomGenerator(seed: set.seed ?? recipe.seed, configuration: configuration))
         }
         let entry = try ImporterRegistry.standard.entry(named: set.importer)
-        guard let root = roots[set.dataset] ?? recipe.data.folder(of: set, recipeFolder: base) else {
+        let given = recipe.data.folder(of: set, recipeFolder: base.standardizedFileURL, root: roots.all)
+        guard let root = roots.byName[set.dataset] ?? given else {
             throw Failure.badInput("data.sets: the data set '\(set.dataset)' has no path")
         }
         return try entry.importer(
-            root: root.absoluteURL.standardizedFileURL,
+            root: root,
             options: ImportOptions(
                 dataset: set.dataset,
                 validationFraction: set.validationFraction,
@@ -65,6 +66,14 @@ struct RecipeData {
             )
         )
     }
+}
+
+/// Folders of data sets that replace those of the recipe.
+struct DataRoots {
+    /// The folder that the data sets' paths are relative to.
+    var all: URL?
+    /// The folders of single data sets.
+    var byName: [String: URL] = [:]
 }
 
 /// Prepares data with a bar of progress.

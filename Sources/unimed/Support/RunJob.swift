@@ -11,7 +11,7 @@ struct RunJob {
     let folder: URL
     /// The folder of prepared data, by key.
     let dataFolder: URL
-    let roots: [String: URL]
+    let roots: DataRoots
 
     /// The folder of prepared data unless the command line names another.
     static let standardDataFolder = "runs/data"
