@@ -58,6 +58,7 @@ final class PhantomCanvas {
     private let keepsMasks: Bool
 
     private static let latticeSide = 64
+    private static let blockWidth = 8
 
     init(side: Int, color: PhantomColor, keepsMasks: Bool, generator: inout SeededGenerator) {
         self.side = side
@@ -119,29 +120,37 @@ final class PhantomCanvas {
         for row in top..<bottom {
             let y = Float(row) + 0.5
             let line = pixels + row * side
-            for column in left..<right {
-                let x = Float(column) + 0.5
-                var distance = shape.distance(x, y)
-                if let ragged = paint.ragged, abs(distance) < ragged.amplitude + paint.softness {
-                    distance += ragged.amplitude * fractal(x, y, ragged.frequency)
-                }
-                let cover = 0.5 - distance / paint.softness
-                if cover <= 0 { continue }
-                if cover >= 0.5, name != nil { mask.insert(column, row) }
-                var color = paint.color
-                if let depth = paint.depth {
-                    let share = min(1, max(0, -distance / depth.pixels))
-                    color += (depth.color - color) * share
-                }
-                if let grain = paint.grain {
-                    color += PhantomColor(repeating: grain.amplitude * fractal(x, y, grain.frequency))
-                }
-                var alpha = min(1, cover)
-                if paint.softness > 2 { alpha = alpha * alpha * (3 - 2 * alpha) }
-                alpha *= paint.opacity
-                switch paint.mode {
-                case .cover: line[column] += (color - line[column]) * alpha
-                case .add: line[column] += color * alpha
+            var block = left
+            while block < right {
+                let end = min(block + Self.blockWidth, right)
+                defer { block = end }
+                // Most of a thin figure's rectangle is empty: whole blocks of a row are passed over.
+                let reach = Float(end - block) / 2 + margin
+                if shape.isFarther(than: reach, from: Float(block + end) / 2, y) { continue }
+                for column in block..<end {
+                    let x = Float(column) + 0.5
+                    var distance = shape.distance(x, y)
+                    if let ragged = paint.ragged, abs(distance) < ragged.amplitude + paint.softness {
+                        distance += ragged.amplitude * fractal(x, y, ragged.frequency)
+                    }
+                    let cover = 0.5 - distance / paint.softness
+                    if cover <= 0 { continue }
+                    if cover >= 0.5, name != nil { mask.insert(column, row) }
+                    var color = paint.color
+                    if let depth = paint.depth {
+                        let share = min(1, max(0, -distance / depth.pixels))
+                        color += (depth.color - color) * share
+                    }
+                    if let grain = paint.grain {
+                        color += PhantomColor(repeating: grain.amplitude * fractal(x, y, grain.frequency))
+                    }
+                    var alpha = min(1, cover)
+                    if paint.softness > 2 { alpha = alpha * alpha * (3 - 2 * alpha) }
+                    alpha *= paint.opacity
+                    switch paint.mode {
+                    case .cover: line[column] += (color - line[column]) * alpha
+                    case .add: line[column] += color * alpha
+                    }
                 }
             }
         }

@@ -7,6 +7,13 @@ protocol PhantomShape {
     var bounds: PhantomBounds { get }
     /// The distance from the figure's edge, negative inside; only near the edge is it to scale.
     func distance(_ x: Float, _ y: Float) -> Float
+    /// Whether the figure is certainly farther than so many pixels from a point; `false` where that is not known.
+    func isFarther(than pixels: Float, from x: Float, _ y: Float) -> Bool
+}
+
+extension PhantomShape {
+    @inline(__always)
+    func isFarther(than pixels: Float, from x: Float, _ y: Float) -> Bool { false }
 }
 
 /// A rectangle in pixels, not yet cut to the picture.
@@ -144,6 +151,9 @@ struct Cutout<Base: PhantomShape>: PhantomShape {
     var bounds: PhantomBounds { base.bounds }
 
     @inline(__always)
+    func isFarther(than pixels: Float, from x: Float, _ y: Float) -> Bool { base.isFarther(than: pixels, from: x, y) }
+
+    @inline(__always)
     func distance(_ x: Float, _ y: Float) -> Float {
         var result = base.distance(x, y)
         if result >= phantomFar { return result }
@@ -247,4 +257,8 @@ struct Stroke: PhantomShape {
         }
         return nearest
     }
+
+    /// The distance of a line is exact, so what is near one point is known from another.
+    @inline(__always)
+    func isFarther(than pixels: Float, from x: Float, _ y: Float) -> Bool { distance(x, y) > pixels }
 }
