@@ -27,6 +27,13 @@ public struct MixtureDraw: Codable, Sendable, Equatable {
     public var task: MedicalTask
     /// The seed with which the sample's instruction template (and augmentation) is drawn.
     public var seed: UInt64
+
+    /// Makes a draw.
+    public init(sampleIndex: Int, task: MedicalTask, seed: UInt64) {
+        self.sampleIndex = sampleIndex
+        self.task = task
+        self.seed = seed
+    }
 }
 
 /// Draws training samples of several tasks with a rate per task.

@@ -16,6 +16,8 @@ package struct ImageView: Sendable, Equatable {
     /// The factor of each colour.
     package var cast = [1.0, 1.0, 1.0]
 
+    package init(matrix: [Double]) { self.matrix = matrix }
+
     /// The picture as it is.
     package static let identity = ImageView(matrix: [1, 0, 0, 0, 1, 0])
 
