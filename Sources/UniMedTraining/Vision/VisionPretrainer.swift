@@ -237,6 +237,7 @@ final class VisionPretrainer {
             )
             for (name, value) in boxLosses { try add(name, value, times: factors.boxes) }
         }
+        guard factors.texture > 0 else { return losses }
         let (tokenTexture, pictureTexture) = try withoutGradients { () throws(TorchError) in try texture(views) }
         let weight = try mask.to(.float32).unsqueeze(-1) + 1
         let tokenError = try heads.tokenTexture(tokens).to(.float32) - tokenTexture
