@@ -13,7 +13,7 @@ struct EvaluatorTests {
         let data = try Tiny.data(folder)
         let evaluator = try Evaluator(model: Tiny.model(), tokenizer: ByteTokenizer(), options: Tiny.options())
         var progress: [EvaluationProgress] = []
-        let result = try evaluator.evaluate(data) { progress.append($0) }
+        let result = try evaluator.evaluate(data, progress: { progress.append($0) })
         let expected = data.indices(split: .validation).map { data.samples[$0].id }
         #expect(result.predictions.map(\.id) == expected)
         #expect(result.table.rows.count == MedicalTask.allCases.count)

@@ -1,6 +1,7 @@
 import Testing
 import Torch
 import UniMedEvaluation
+import TorchNN
 import UniMedModel
 
 @Suite("Model description")
