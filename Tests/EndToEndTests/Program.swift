@@ -73,26 +73,21 @@ struct Program {
     var isRunning: Bool { process.isRunning }
 
     func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
-
-    /// Waits until standard error holds a text.
-    ///
-    /// - Returns: Whether it came before the program ended.
-    func waitForError(containing text: String) throws -> Bool {
-        while true {
-            let isRunning = process.isRunning
-            if try String(contentsOf: errorFile, encoding: .utf8).contains(text) { return true }
-            if !isRunning { return false }
-            usleep(5000)
-        }
-    }
 }
 
 /// A folder that is removed when the test is done.
-final class TemporaryFolder {
+final class TemporaryFolder: Sendable {
     let url: URL
 
-    init() throws {
-        url = FileManager.default.temporaryDirectory.appendingPathComponent("unimed-e2e-\(UUID().uuidString)")
+    convenience init() throws {
+        let name = "unimed-e2e-\(UUID().uuidString)"
+        try self.init(FileManager.default.temporaryDirectory.appendingPathComponent(name))
+    }
+
+    /// Makes a folder anew.
+    init(_ url: URL) throws {
+        self.url = url
+        try? FileManager.default.removeItem(at: url)
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
     }
 
@@ -139,7 +134,7 @@ enum TinyRun {
         """
 
     /// A finished run that tests read and do not change, made once.
-    struct Finished {
+    struct Finished: Sendable {
         let folder: TemporaryFolder
         var run: String { folder.path("run") }
         var model: URL { folder.url.appendingPathComponent("run/model") }
@@ -163,7 +158,8 @@ enum TinyRun {
     }
 
     private static let finished = Result<Finished, any Error> {
-        let folder = try TemporaryFolder()
+        // Beside the build, because it stays until the next time.
+        let folder = try TemporaryFolder(Program.root.appendingPathComponent(".build/end-to-end"))
         _ = try folder.write(recipe, to: "recipe.yaml")
         let start = ContinuousClock.now
         let result = try train(in: folder)

@@ -33,6 +33,20 @@ struct CheckpointStoreTests {
         #expect(try value(latest) == [100, 100, 100])
     }
 
+    @Test func `a flipped bit in a weight is told with the file`() throws {
+        let folder = try TemporaryFolder()
+        let store = CheckpointStore(folder: folder.file("checkpoints"), keptCount: 1)
+        try save(1, store)
+        let latest = try #require(store.latest())
+        let file = latest.appendingPathComponent("weights.safetensors")
+        var bytes = try Data(contentsOf: file)
+        bytes[bytes.count - 2] ^= 1
+        try bytes.write(to: file)
+        let error = #expect(throws: TrainingError.self) { try CheckpointStore.state(State.self, of: latest) }
+        #expect(error?.kind == .checkpoint)
+        #expect(error?.file == file.path)
+    }
+
     @Test func `a failed save leaves the earlier checkpoint as it was`() throws {
         let folder = try TemporaryFolder()
         let store = CheckpointStore(folder: folder.url, keptCount: 1)

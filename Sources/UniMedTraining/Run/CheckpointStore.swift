@@ -12,6 +12,7 @@ import UniMedData
 ///     weights.safetensors       what is trained
 ///     optimizer.safetensors     its moments and step counts, and random states
 ///     state.json                step, data position, positions in the metrics files
+///     digests.json              SHA-256 of the files of tensors
 /// ```
 package struct CheckpointStore {
     /// The folder of all checkpoints.
@@ -64,6 +65,7 @@ package struct CheckpointStore {
             for file in files {
                 try SafetensorsFile.write(file.tensors, to: partial.appendingPathComponent(file.name))
             }
+            try FolderDigests.write(of: files.map(\.name), in: partial)
             try DataFile.writeJSON(state, to: partial.appendingPathComponent(Self.stateName))
             if FileManager.default.fileExists(atPath: final.path) {
                 // Left by a run that was killed before it could point to it.
@@ -102,8 +104,9 @@ package struct CheckpointStore {
         try clean()
     }
 
-    /// Reads the state of a checkpoint.
+    /// Reads the state of a checkpoint whose files are those that were written.
     package static func state<State: Decodable>(_ type: State.Type, of checkpoint: URL) throws(TrainingError) -> State {
+        try FolderDigests.verify(checkpoint)
         do {
             return try DataFile.readJSON(type, from: checkpoint.appendingPathComponent(stateName))
         } catch {

@@ -12,6 +12,7 @@ public import UniMedTokenizers
 /// configuration.json    sizes, preprocessing, precision, where it comes from
 /// model.safetensors     every weight
 /// tokenizer.model       SentencePiece
+/// digests.json          SHA-256 of weights and tokenizer
 /// ```
 public final class ModelCheckpoint {
     /// The contents of `configuration.json`.
@@ -103,6 +104,7 @@ public final class ModelCheckpoint {
                 to: partial.appendingPathComponent(Self.tokenizerName)
             )
             try DataFile.writeJSON(configuration, to: partial.appendingPathComponent(Self.configurationName))
+            try FolderDigests.write(of: [Self.weightsName, Self.tokenizerName], in: partial)
         } catch {
             try? RunFolder.remove(partial)
             throw TrainingError(error)
@@ -159,6 +161,8 @@ public final class ModelCheckpoint {
                 into: model.namedParameters().map { (name: $0.name, tensor: $0.parameter.value) },
                 from: file
             )
+            // After the checks that can name a key.
+            try FolderDigests.verify(folder)
             model.computeDType = (precision ?? configuration.precision).dtype
             try model.freeze()
             try model.castFrozenParameters(to: model.computeDType)

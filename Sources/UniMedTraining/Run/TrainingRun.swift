@@ -229,11 +229,13 @@ public final class TrainingRun {
             let outcome = try trainer.run(control: control, progress: progress)
             guard case .finished = outcome else { return outcome }
             try training { try SafetensorsFile.write(Self.named(model.vision).map { ($0.name, $0.tensor) }, to: file) }
+            try FolderDigests.write(of: [file.lastPathComponent], in: stage)
             try StageKey.write(key, stage)
         } else {
             try training {
                 _ = try loadWeights(into: Self.named(model.vision), from: SafetensorsFile(contentsOf: file))
             }
+            try FolderDigests.verify(stage)
         }
         progress(
             StageProgress(stage: .vision, done: configuration.steps, total: configuration.steps, unit: "steps")
