@@ -22,18 +22,19 @@ demo: build ## Trains a small Uni-Med on phantoms from nothing, evaluates it, as
 	.build/release/unimed demo
 
 .PHONY: test
+# One after the other: the process has one default generator and one number of threads, on which bit-exact runs depend.
 test: ## Runs every test
-	$(run) swift test -c release
+	$(run) swift test -c release --no-parallel
 
 .PHONY: test-parity
 test-parity: ## Runs the tests against the reference numbers in UNIMED_GOLDEN
 	@test -d "$(golden)" || { echo "there is no folder $(golden); set UNIMED_GOLDEN" >&2; exit 2; }
-	UNIMED_GOLDEN="$(golden)" $(run) swift test -c release --filter 'Parity|Golden|Reference'
+	UNIMED_GOLDEN="$(golden)" $(run) swift test -c release --no-parallel --filter 'Parity|Golden|Reference'
 
 .PHONY: test-data
 test-data: ## Runs the tests on the real data in UNIMED_DATA
 	@test -d "$(data)" || { echo "there is no folder $(data); set UNIMED_DATA" >&2; exit 2; }
-	UNIMED_DATA="$(data)" $(run) swift test -c release --filter 'RealData'
+	UNIMED_DATA="$(data)" $(run) swift test -c release --no-parallel --filter 'RealData'
 
 .PHONY: check
 check: ## Lint, then every test, as the continuous integration does

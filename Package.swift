@@ -58,7 +58,11 @@ let package = Package(
         // Data, text and pictures: no LibTorch.
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         room("UniMedData", ["CLibCrypto"]),
-        .systemLibrary(name: "CSentencePieceLibrary", pkgConfig: "sentencepiece", providers: [.apt(["libsentencepiece-dev"])]),
+        .systemLibrary(
+            name: "CSentencePieceLibrary",
+            pkgConfig: "sentencepiece",
+            providers: [.apt(["libsentencepiece-dev"])]
+        ),
         .target(name: "CSentencePiece", dependencies: ["CSentencePieceLibrary"]),
         room("UniMedTokenizers", ["CSentencePiece"]),
         room("UniMedMetrics", ["UniMedData"]),
@@ -75,7 +79,10 @@ let package = Package(
         room("UniMedModel", ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedData"]),
         room(
             "UniMedTraining",
-            ["UniMedModel", "UniMedTasks", "UniMedData", "UniMedTokenizers", "Torch", "TorchNN", "TorchCheckpoints", yams]
+            [
+                "UniMedModel", "UniMedTasks", "UniMedData", "UniMedTokenizers", "Torch", "TorchNN", "TorchCheckpoints",
+                yams,
+            ]
         ),
         room(
             "UniMedEvaluation",
@@ -88,8 +95,10 @@ let package = Package(
         .executableTarget(
             name: "unimed",
             dependencies: [
-                "Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedMetrics", "UniMedTasks",
-                "UniMedImaging", "UniMedImporters", "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReports",
+                "Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedMetrics",
+                "UniMedTasks",
+                "UniMedImaging", "UniMedImporters", "UniMedModel", "UniMedTraining", "UniMedEvaluation",
+                "UniMedReports",
                 argumentParser, logging,
             ],
             swiftSettings: strict
@@ -105,9 +114,21 @@ let package = Package(
         tests(of: "UniMedImaging"),
         tests(of: "UniMedImporters", ["UniMedData", "UniMedImaging"]),
         tests(of: "UniMedReports", ["UniMedData", "UniMedMetrics"]),
-        tests(of: "UniMedModel", ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedTesting"]),
-        tests(of: "UniMedTraining", ["Torch", "TorchNN", "TorchCheckpoints", "UniMedModel", "UniMedData", "UniMedTokenizers", "UniMedTasks", "UniMedTesting"]),
-        tests(of: "UniMedEvaluation", ["Torch", "TorchNN", "UniMedModel", "UniMedData", "UniMedMetrics", "UniMedTokenizers"]),
+        tests(
+            of: "UniMedModel",
+            ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedTesting"]
+        ),
+        tests(
+            of: "UniMedTraining",
+            [
+                "Torch", "TorchNN", "TorchCheckpoints", "UniMedModel", "UniMedData", "UniMedTokenizers", "UniMedTasks",
+                "UniMedTesting",
+            ]
+        ),
+        tests(
+            of: "UniMedEvaluation",
+            ["Torch", "TorchNN", "UniMedModel", "UniMedData", "UniMedMetrics", "UniMedTokenizers"]
+        ),
         .testTarget(name: "EndToEndTests", dependencies: ["UniMedData"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],

@@ -162,7 +162,9 @@ public final class ConnectorMoE: Module {
         var taskTokens: [Parameter] = []
         if configuration.router.inputs.contains(.taskToken) {
             for _ in configuration.tasks {
-                taskTokens.append(try builder.normal([1, 1, configuration.taskTokenSize ?? inputSize], deviation: 0.02))
+                taskTokens.append(
+                    try builder.normal([1, 1, configuration.taskTokenSize ?? inputSize], deviation: 0.02)
+                )
             }
         }
         self.taskTokens = taskTokens
