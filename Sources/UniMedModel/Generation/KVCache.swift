@@ -84,9 +84,12 @@ public final class KVCache {
         for index in lengths.indices { lengths[index] += 1 }
     }
 
+    /// Writes keys and values of the tokens that have places; filler behind them is left out.
     func write(layer: Int, at places: Tensor, key: Tensor, value: Tensor) throws(TorchError) {
-        try keys[layer].indexCopy(0, places, key)
-        try values[layer].indexCopy(0, places, value)
+        let count = places.size(0)
+        let isFilled = key.size(0) > count
+        try keys[layer].indexCopy(0, places, isFilled ? key.narrow(0, start: 0, length: count) : key)
+        try values[layer].indexCopy(0, places, isFilled ? value.narrow(0, start: 0, length: count) : value)
     }
 
     /// The first `length` positions: `[sequences, heads, length, headSize]`.
