@@ -1,5 +1,6 @@
 import Testing
 import Torch
+import TorchNN
 import UniMedEvaluation
 import TorchNN
 import UniMedModel
