@@ -13,6 +13,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+TAGS = {"qa": "qa", "vqa": "vqa", "rg": "caption", "rec": "refer", "reg": "identify", "cls": "cls"}
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16, "I64": torch.int64}
 
 
@@ -142,7 +143,8 @@ class Connector(nn.Module):
         self.c = c
         seen = c["router"]["inputs"]
         self.sees_task, self.sees_token = "taskToken" in seen, "imageToken" in seen
-        router_inputs = inputs * (self.sees_task + self.sees_token)
+        task_size = c.get("taskTokenSize") or inputs
+        router_inputs = task_size * self.sees_task + inputs * self.sees_token
         hidden = c["router"].get("hiddenSize") or 4 * router_inputs
         self.router = nn.Sequential(nn.Linear(router_inputs, hidden), nn.GELU(), nn.Linear(hidden, c["expertCount"]))
         self.experts = nn.ModuleList(
@@ -150,12 +152,14 @@ class Connector(nn.Module):
             for _ in range(c["expertCount"])
         )
         if self.sees_task:
-            self.task_tokens = nn.Parameter(torch.zeros(len(c["tasks"]), inputs))
+            self.task_tokens = nn.ParameterList(torch.zeros(task_size) for _ in c["tasks"])
 
     def forward(self, tokens, tasks):
         parts = []
         if self.sees_task:
-            parts.append(self.task_tokens[tasks][:, None].expand(-1, tokens.shape[1], -1).to(tokens.dtype))
+            # Tokens of tasks that are not in the batch get no gradient, and so no update.
+            chosen = torch.stack([self.task_tokens[task] for task in tasks])
+            parts.append(chosen[:, None].expand(-1, tokens.shape[1], -1).to(tokens.dtype))
         if self.sees_token:
             parts.append(tokens)
         scores = self.router(torch.cat(parts, dim=-1))
@@ -178,7 +182,8 @@ class Connector(nn.Module):
             (second.bias, tensors.pop("router.fc2.bias")),
         ]
         if self.sees_task:
-            copies.append((self.task_tokens, tensors.pop("task_tokens")))
+            for task, token in zip(self.c["tasks"], self.task_tokens):
+                copies.append((token, tensors.pop("task_tokens." + TAGS[task])))
         stacks = [
             tensors.pop("experts.first.weight").chunk(count, dim=0),
             tensors.pop("experts.first.bias").chunk(count),
@@ -190,7 +195,8 @@ class Connector(nn.Module):
             copies += [(expert[2].weight, stacks[2][k]), (expert[2].bias, stacks[3][k])]
         with torch.no_grad():
             for parameter, value in copies:
-                assert parameter.shape == value.shape, (parameter.shape, value.shape)
+                assert parameter.numel() == value.numel(), (parameter.shape, value.shape)
+                value = value.reshape(parameter.shape)
                 parameter.copy_(value)
         assert not tensors, sorted(tensors)
 
@@ -219,7 +225,7 @@ class TrainingStep:
             for name, parameter in self.language.named_parameters():
                 parameter.requires_grad_("lora_" in name)
         self.features = tensors["benchmark.features"]
-        self.tasks = torch.tensor(spec["imageTasks"])
+        self.tasks = spec["imageTasks"]
         self.read_batch(spec["tokens"], spec["targets"])
         named = [*self.connector.named_parameters(), *self.language.named_parameters()]
         named = [(name, parameter) for name, parameter in named if parameter.requires_grad]

@@ -171,9 +171,10 @@ private struct CostModel {
         let expertsSecond = 2 * images * experts * width * width
         let seesTask = connector.router.inputs.contains(.taskToken)
         let seesToken = connector.router.inputs.contains(.imageToken)
-        let inputs = aggregated * ((seesTask ? 1 : 0) + (seesToken ? 1 : 0))
+        let taskWidth = connector.taskTokenSize.map(Double.init) ?? aggregated
+        let inputs = (seesTask ? taskWidth : 0) + (seesToken ? aggregated : 0)
         let hidden = connector.router.hiddenSize.map(Double.init) ?? 4 * inputs
-        let routerTask = seesTask ? 2 * aggregated * hidden : 0
+        let routerTask = seesTask ? 2 * taskWidth * hidden : 0
         let routerToken = seesToken ? 2 * images * aggregated * hidden : 0
         let routerLast = 2 * (seesToken ? images : 1) * hidden * experts
 
