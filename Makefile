@@ -18,7 +18,7 @@ build: ## Builds the program: .build/release/unimed
 	$(run) swift build -c release --product unimed
 
 .PHONY: demo
-demo: build ## Trains a small Uni-Med on phantoms from nothing, evaluates it, asks it: runs/demo/report.html
+demo: build ## Trains a small Uni-Med on phantoms from nothing, evaluates it, asks it: runs/demo/evaluation/report.html
 	.build/release/unimed demo
 
 .PHONY: test

@@ -114,6 +114,43 @@ struct CommandLineTests {
         #expect(text.status == 0, "\(text.errors)")
     }
 
+    @Test func `the demo goes from nothing to a report, and a second one uses what is there`() throws {
+        let folder = try TemporaryFolder()
+        _ = try folder.write(TinyRun.recipe, to: "recipe.yaml")
+        let arguments = ["demo", "--recipe", "recipe.yaml", "--run", "run", "--data-folder", "data"]
+        let first = try Program.run(arguments, in: folder.url)
+        #expect(first.status == 0, "\(first.errors)")
+        #expect(first.output.contains("answer: "))
+        #expect(first.output.contains("run/evaluation/report.html"))
+        #expect(!first.errors.contains("used as it is"))
+        let report = folder.url.appendingPathComponent("run/evaluation/report.html")
+        let written = try FileManager.default.attributesOfItem(atPath: report.path)[.modificationDate] as? Date
+
+        let second = try Program.run(arguments, in: folder.url)
+        #expect(second.status == 0, "\(second.errors)")
+        for stage in ["data", "evaluation"] {
+            #expect(second.errors.contains("\(stage): "))
+        }
+        #expect(second.errors.components(separatedBy: "used as it is").count == 3, "\(second.errors)")
+        #expect(try FileManager.default.attributesOfItem(atPath: report.path)[.modificationDate] as? Date == written)
+        let scores = { (text: String) in text.components(separatedBy: "time:")[0] }
+        #expect(scores(first.output) == scores(second.output))
+    }
+
+    @Test func `a device that is not there is bad input`() throws {
+        let run = try TinyRun.shared()
+        for device in ["cuda:99", "tpu"] {
+            for command in [
+                ["ask", "-m", run.run, "-t", "qa", "Why?"], ["evaluate", run.run, "--data-folder", run.data],
+                ["train", run.folder.path("recipe.yaml")],
+            ] {
+                let result = try Program.run(command + ["--device", device])
+                #expect(result.status == 2, "\(command): \(result.errors)")
+                #expect(result.failureLines.count == 1)
+            }
+        }
+    }
+
     private func evaluatedCount(_ prepared: URL) -> Int {
         (try? PreparedData.open(at: prepared).indices(split: .validation).count) ?? -1
     }

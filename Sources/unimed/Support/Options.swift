@@ -76,11 +76,12 @@ struct DataRootOptions: ParsableArguments {
     }
 }
 
-/// Reads a device's name.
-func parsedDevice(_ text: String) throws(Failure) -> Device {
+/// Reads a device's name and checks that it is there.
+func parsedDevice(_ text: String) throws -> Device {
     guard let device = Device(text), device != .meta else {
-        throw .badInput("--device: expected cpu, cuda or cuda:1, got '\(text)'")
+        throw Failure.badInput("--device: expected cpu, cuda or cuda:1, got '\(text)'")
     }
+    try device.requireAvailable()
     return device
 }
 
