@@ -19,6 +19,10 @@ final class TemporaryFolder {
     func file(_ name: String) -> URL { url.appendingPathComponent(name) }
 }
 
+/// Suites that draw from the process's default generator, or set its number of threads: one test after the other.
+@Suite(.serialized)
+struct DefaultGeneratorTests {}
+
 /// The names in a folder, sorted.
 func names(in folder: URL) -> [String] {
     ((try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []).sorted()
