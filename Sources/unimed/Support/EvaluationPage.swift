@@ -27,7 +27,7 @@ struct EvaluationPage {
             samples: try cards(),
             routing: result.routing.map { UniMedReports.RoutingSummary(task: $0.task, weights: $0.meanWeights) },
             notes: [
-                "Boxes: green is the reference, orange the model's answer. The trivial baseline knows the training "
+                "Boxes: blue is the reference, orange the model's answer. The trivial baseline knows the training "
                     + "answers and not the picture: the most frequent answer of each kind of question, the mean box, "
                     + "the best constant report."
             ]
