@@ -1,5 +1,5 @@
 public import Foundation
-public import Torch
+import Torch
 public import TorchCheckpoints
 public import TorchNN
 
