@@ -85,7 +85,7 @@ struct VisionFamilyParityTests {
             }
         }
         if let probe = expected["probe"], let output = expected["probe.block"] {
-            try withoutGradients {
+            _ = try withoutGradients {
                 try expectClose(vision.runBlock(0, probe), output, tolerance: tolerance, "probe")
             }
         }
@@ -98,7 +98,7 @@ struct VisionFamilyParityTests {
         let report = try vision.load(fixture.weights())
         #expect(report.dropped.count { $0.contains("layers.2.") } == 12)
         let expected = try fixture.expected()
-        try withoutGradients {
+        _ = try withoutGradients {
             try expectClose(
                 vision(#require(expected["pixels"])),
                 #require(expected["hidden.2"]),
@@ -118,7 +118,7 @@ struct VisionFamilyParityTests {
         let features = try model.encodeImages(#require(expected["pixels"]))
         #expect(features.shape == [2, 16, 12])
         let tokens = try #require(expected["output"]).narrow(1, start: 1, length: 16)
-        try withoutGradients {
+        _ = try withoutGradients {
             try expectClose(features, model.visionNorm(tokens), tolerance: tolerance, "features")
         }
     }
