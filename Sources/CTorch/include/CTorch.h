@@ -174,6 +174,8 @@ int32_t ct_softmax(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorOut _Nonn
 int32_t ct_log_softmax(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorOut _Nonnull out);
 int32_t ct_layer_norm(CTTensorRef _Nonnull a, CTTensorRef _Nullable weight, CTTensorRef _Nullable bias, intptr_t width, double epsilon, CTTensorOut _Nonnull out);
 int32_t ct_rms_norm(CTTensorRef _Nonnull a, CTTensorRef _Nullable weight, intptr_t width, double epsilon, CTTensorOut _Nonnull out);
+/// Rotates the first `rotated` heads of `a` [tokens, heads, width] by `cosines` and signed `sines` [tokens, 1, width]; copies the others.
+int32_t ct_rotate(CTTensorRef _Nonnull a, CTTensorRef _Nonnull cosines, CTTensorRef _Nonnull sines, intptr_t rotated, CTTensorOut _Nonnull out);
 int32_t ct_embedding(CTTensorRef _Nonnull weight, CTTensorRef _Nonnull indices, CTTensorOut _Nonnull out);
 int32_t ct_attention(CTTensorRef _Nonnull query, CTTensorRef _Nonnull key, CTTensorRef _Nonnull value, CTTensorRef _Nullable mask, bool causal, double scale, bool grouped, CTTensorOut _Nonnull out);
 /// reduction: 0 none, 1 mean, 2 sum.
