@@ -1,9 +1,9 @@
 public import Torch
 public import TorchNN
 
-/// The projection experts `E_1 … E_N` of a connector, their weights stacked (Uni-Med eq. 9).
+/// The projection experts `E_1 … E_N` of a connector, their weights stacked.
 ///
-/// Each kind has three exact forms of `Σ_k w_k E_k(x)`, and ``callAsFunction(_:routing:)`` takes the one that costs least:
+/// Uni-Med eq. 9. Each kind has three exact forms of `Σ_k w_k E_k(x)`, and ``callAsFunction(_:routing:)`` takes the one that costs least:
 /// for equal weights, for any weights, and for tokens that need only some of the experts.
 public protocol ProjectionExperts: Module {
     /// `N`.

@@ -1,9 +1,9 @@
 public import Torch
 public import TorchNN
 
-/// The constant router: equal weights for all experts (Uni-Med eq. 11).
+/// The constant router: equal weights for all experts.
 ///
-/// The published code keeps a network beside it that nothing reads; there is none here.
+/// Uni-Med eq. 11. The published code keeps a network beside it that nothing reads; there is none here.
 public final class ConstantRouter: Router {
     /// Makes a router.
     public init() {}

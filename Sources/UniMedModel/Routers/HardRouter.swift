@@ -1,9 +1,9 @@
 public import Torch
 public import TorchNN
 
-/// The hard router: each type of token has an expert of its own (Uni-Med eq. 12).
+/// The hard router: each type of token has an expert of its own.
 ///
-/// The expert of a task is the one at the task's position in the connector's list, as in the published code, which has no
+/// Uni-Med eq. 12. The expert of a task is the one at the task's position in the connector's list, as in the published code, which has no
 /// router by modality. The published code keeps a network beside it that nothing reads; there is none here.
 public final class HardRouter: Router {
     /// What has an expert of its own.

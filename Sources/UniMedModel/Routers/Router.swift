@@ -1,7 +1,9 @@
 public import Torch
 public import TorchNN
 
-/// Weighs the projection experts of a connector for every image token (Uni-Med eq. 4 and appendix A.1).
+/// Weighs the projection experts of a connector for every image token.
+///
+/// Uni-Med section 3.1.2 and appendix A.1.
 public protocol Router: Module {
     /// Decides how the experts share in a batch of images.
     func routing(of images: RouterInput) throws(TorchError) -> Routing

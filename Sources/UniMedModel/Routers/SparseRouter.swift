@@ -1,7 +1,9 @@
 public import Torch
 public import TorchNN
 
-/// The sparse router: for every image token the `K` experts with the largest scores (Uni-Med eq. 13).
+/// The sparse router: for every image token the `K` experts with the largest scores.
+///
+/// Uni-Med eq. 13.
 public final class SparseRouter: Router {
     /// How the kept scores become weights that sum to 1.
     public enum Normalization: String, Codable, Sendable {
