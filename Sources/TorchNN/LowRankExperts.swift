@@ -4,7 +4,9 @@ public import Torch
 //
 // N experts, r rank of each, K experts that the sparse router keeps.
 
-/// How a mixture of low-rank adapters weighs its experts (Uni-Med eq. 11, 13 and 14).
+/// How a mixture of low-rank adapters weighs its experts.
+///
+/// Uni-Med eq. 11, 13 and 14.
 public enum LowRankRouterConfiguration: Sendable, Equatable {
     /// The small network `g` that scores the experts; the paper does not say what it is.
     public enum Network: Sendable, Equatable {
@@ -92,7 +94,9 @@ public struct LowRankExpertsConfiguration: Sendable, Equatable {
     }
 }
 
-/// LoRA-MoE: the update `(alpha / r) Σ_k R(x)_k B_k A_k x` of a linear layer (Uni-Med eq. 15).
+/// LoRA-MoE: the update `(alpha / r) Σ_k R(x)_k B_k A_k x` of a linear layer.
+///
+/// Uni-Med eq. 15.
 ///
 /// The `A_k` are stacked by rows and the `B_k` by columns: one product, each expert's `r` numbers scaled by its weight,
 /// one product. No expert's output is kept by itself. The sparse router's dropped experts are weighed with 0 in the same

@@ -5,7 +5,8 @@ extension Llama {
     /// The linear layers that a fine-tuning's targets choose, or all but the vocabulary head.
     private func adaptableLayers(_ targets: Set<String>?) throws(TorchError) -> [Linear] {
         var layers: [(name: String, layer: Linear)] = []
-        for (name, layer) in modules(of: Linear.self) where name != "lm_head" && !LowRankAdapter.owns(name + ".weight") {
+        for (name, layer) in modules(of: Linear.self) where name != "lm_head" && !LowRankAdapter.owns(name + ".weight")
+        {
             layers.append((String(name.split(separator: ".").last ?? ""), layer))
         }
         guard let targets else { return layers.map(\.layer) }

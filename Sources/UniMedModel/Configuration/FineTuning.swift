@@ -170,7 +170,10 @@ private struct RouterSettings: Codable {
         if kind != .sparse { try reject([.topK, .dropped], "belongs to kind sparse only") }
         if kind != .soft { try reject([.normalization], "belongs to kind soft only") }
         if kind == .constant {
-            try reject([.network, .hiddenSize], "belongs to kinds sparse and soft only: a constant router scores nothing")
+            try reject(
+                [.network, .hiddenSize],
+                "belongs to kinds sparse and soft only: a constant router scores nothing"
+            )
         }
         let network: LowRankRouterConfiguration.Network
         switch try container.decodeIfPresent(Network.self, forKey: .network) ?? .linear {
