@@ -51,7 +51,10 @@ public final class Linear: Module {
     }
 
     /// Patterns, as in `KeyMap` of `TorchCheckpoints`, of the names that adapters add to those of a model.
-    public static let adapterKeyPatterns = ["**.lora_A.weight", "**.lora_B.weight", "**.lora_experts.**"]
+    public static let adapterKeyPatterns = [
+        "**.lora_A.weight", "**.lora_B.weight", "**.lora_experts.*.weight", "**.lora_experts.router.*",
+        "**.lora_experts.router.*.*",
+    ]
 
     // MARK: Adapters
 

@@ -231,15 +231,16 @@ extension DefaultGeneratorTests {
             #expect(error?.kind == .checkpoint)
         }
 
-        @Test func `a run that trains the connector alone passes questions without pictures by`() throws {
+        @Test(arguments: [false, true])
+        func `a run that trains the connector alone passes questions without pictures by`(isCheckpointed: Bool) throws {
             let folder = try TemporaryFolder()
             let data = try SyntheticData.make(in: folder.file("data"))
-            var recipe = Self.plain(6)
+            var recipe = Self.plain(12)
             recipe.model.fineTuning = .frozen
             recipe.training.composition = .singleTask
-            recipe.training.gradientCheckpointing = true
+            recipe.training.gradientCheckpointing = isCheckpointed
             recipe.data.rates = .explicit([.questionAnswering: 1, .imageClassification: 1])
-            #expect(try train(recipe, data, folder.file("run")) == .finished(step: 6))
+            #expect(try train(recipe, data, folder.file("run")) == .finished(step: 12))
             let lines = try metrics(folder.file("run"))
             #expect(lines.reduce(0) { $0 + ($1.taskSamples["qa"] ?? 0) } > 0)
         }
