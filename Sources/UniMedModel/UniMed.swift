@@ -66,7 +66,16 @@ public final class UniMed: Module {
     public var dropout = DropoutRates()
 
     /// Makes a model with random weights, drawn from the default generator.
-    public init(_ configuration: UniMedConfiguration, builder: WeightBuilder = WeightBuilder()) throws(TorchError) {
+    ///
+    /// - Parameters:
+    ///   - builder: The type and device of the weights.
+    ///   - frozenType: The type of the language model's weights where they are frozen; `nil` is the builder's. A large
+    ///     model never exists in a wider type than it is used in.
+    public init(
+        _ configuration: UniMedConfiguration,
+        builder: WeightBuilder = WeightBuilder(),
+        frozenType: DType? = nil
+    ) throws(TorchError) {
         self.configuration = configuration
         vision = try VisionTransformer(configuration.vision, builder: builder)
         visionNorm = try LayerNorm(configuration.vision.hiddenSize, epsilon: 1e-5, builder: builder)
@@ -75,11 +84,14 @@ public final class UniMed: Module {
             outputSize: configuration.language.hiddenSize,
             builder: builder
         )
-        language = try Llama(configuration.language, builder: builder)
+        var languageBuilder = builder
+        if let frozenType, configuration.fineTuning != .full { languageBuilder.dtype = frozenType }
+        language = try Llama(configuration.language, builder: languageBuilder)
         try vision.freeze()
         try visionNorm.freeze()
         switch configuration.fineTuning {
         case .lowRank(let adapter): try language.attachAdapters(adapter, builder: builder)
+        case .lowRankExperts(let experts): try language.attachAdapters(experts, builder: builder)
         case .frozen: try language.freeze()
         case .full: break
         }

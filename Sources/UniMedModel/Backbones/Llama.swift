@@ -16,6 +16,10 @@ public final class Llama: Module {
     private let norm: RMSNorm
     private let head: Linear?
     private let rotary: RotaryEmbedding
+    /// Whether training keeps only the input of each block and runs the block again in the backward pass.
+    ///
+    /// Gradients are the same, bit for bit; see `checkpointed` of the room Torch.
+    public var checkpointsBlocks = false
 
     /// Makes a model with random weights.
     public init(_ configuration: LlamaConfiguration, builder: WeightBuilder = WeightBuilder()) throws(TorchError) {
@@ -49,16 +53,6 @@ public final class Llama: Module {
 
     /// The vocabulary head's weight `[vocabulary, C]`; `nil` when it is the embedding table.
     var outputWeight: Parameter? { head?.weight }
-
-    /// Puts LoRA beside every linear layer but the vocabulary head and freezes all other weights.
-    public func attachAdapters(_ configuration: LowRankConfiguration, builder: WeightBuilder = WeightBuilder())
-        throws(TorchError)
-    {
-        try freeze()
-        for layer in layers.elements {
-            for linear in layer.linears { try linear.attach(configuration, builder: builder) }
-        }
-    }
 
     /// Every weight with its adapter, where there is one, merged into it: an equal model without adapters.
     ///
@@ -103,10 +97,16 @@ public final class Llama: Module {
         let places = try cache.map { cache throws(TorchError) in try cache.places(of: layout) }
         var hidden = try embeddings.dropout(dropout)
         for (index, layer) in layers.elements.enumerated() {
-            hidden = try layer(hidden, layout: layout, angles: angles, training: training, dropout: dropout) {
-                key,
-                value throws(TorchError) in
-                if let cache, let places { try cache.write(layer: index, at: places, key: key, value: value) }
+            if checkpointsBlocks, training, cache == nil {
+                hidden = try checkpointed(hidden) { input throws(TorchError) in
+                    try layer(input, layout: layout, angles: angles, training: training, dropout: dropout)
+                }
+            } else {
+                hidden = try layer(hidden, layout: layout, angles: angles, training: training, dropout: dropout) {
+                    key,
+                    value throws(TorchError) in
+                    if let cache, let places { try cache.write(layer: index, at: places, key: key, value: value) }
+                }
             }
             onBlock?(index, hidden)
         }
@@ -233,7 +233,7 @@ private final class LlamaBlock: Module {
         angles: RotaryEmbedding.Angles,
         training: Bool,
         dropout: Double,
-        keep: (_ key: Tensor, _ value: Tensor) throws(TorchError) -> Void
+        keep: (_ key: Tensor, _ value: Tensor) throws(TorchError) -> Void = { _, _ in }
     ) throws(TorchError) -> Tensor {
         let fused = try heads(inputNorm(hidden), angles: angles, training: training)
         try keep(

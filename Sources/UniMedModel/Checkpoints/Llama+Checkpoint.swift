@@ -35,7 +35,7 @@ extension Llama {
             into: namedParameters().map { (name: $0.name, tensor: $0.parameter.value) },
             from: source,
             mapping: KeyMap(rows + [("**", "**")]),
-            allowedMissing: ["**.lora_A.weight", "**.lora_B.weight"]
+            allowedMissing: Linear.adapterKeyPatterns
         )
     }
 
