@@ -160,7 +160,8 @@ public final class LowRankAdapter: Module {
     public let up: Parameter
     /// `alpha / r`.
     public let scaling: Double
-    private let dropout: Double
+    /// The share of inputs zeroed during training.
+    public let dropout: Double
 
     /// Makes an adapter.
     public init(

@@ -65,9 +65,20 @@ public final class UniMed: Module {
     public var dropout = DropoutRates()
 
     /// Makes a model with random weights, drawn from the default generator.
-    public init(_ configuration: UniMedConfiguration, builder: WeightBuilder = WeightBuilder()) throws(TorchError) {
+    ///
+    /// - Parameters:
+    ///   - configuration: The sizes.
+    ///   - builder: The type and device of the weights.
+    ///   - visionBuilder: Those of the vision transformer, where its weights are to come from a file. Default: `builder`.
+    ///   - languageBuilder: Those of the language model without its adapters, likewise. Default: `builder`.
+    public init(
+        _ configuration: UniMedConfiguration,
+        builder: WeightBuilder = WeightBuilder(),
+        visionBuilder: WeightBuilder? = nil,
+        languageBuilder: WeightBuilder? = nil
+    ) throws(TorchError) {
         self.configuration = configuration
-        vision = try VisionTransformer(configuration.vision, builder: builder)
+        vision = try VisionTransformer(configuration.vision, builder: visionBuilder ?? builder)
         visionNorm = try LayerNorm(configuration.vision.hiddenSize, epsilon: 1e-5, builder: builder)
         connector = try ConnectorMoE(
             configuration.connector,
@@ -75,7 +86,7 @@ public final class UniMed: Module {
             outputSize: configuration.language.hiddenSize,
             builder: builder
         )
-        language = try Llama(configuration.language, builder: builder)
+        language = try Llama(configuration.language, builder: languageBuilder ?? builder)
         try vision.freeze()
         try visionNorm.freeze()
         switch configuration.fineTuning {
