@@ -114,6 +114,41 @@ public struct ComputedWeights: WeightSource {
     }
 }
 
+extension WeightSource {
+    /// The same weights with every fraction in one type, converted one by one; `nil` keeps the type of each.
+    ///
+    /// Whole numbers and truth values keep theirs. A key that the source does not have is an error when it is read.
+    public func converted(to dtype: DType?) -> any WeightSource {
+        guard let dtype else { return self }
+        return ConvertedWeights(source: self, target: dtype)
+    }
+}
+
+private struct ConvertedWeights: WeightSource {
+    let source: any WeightSource
+    let target: DType
+
+    var path: String { source.path }
+    var keys: [String] { source.keys }
+
+    func shape(of key: String) throws(CheckpointError) -> [Int] { try source.shape(of: key) }
+
+    func dtype(of key: String) throws(CheckpointError) -> DType {
+        let own = try source.dtype(of: key)
+        return own.isFloatingPoint ? target : own
+    }
+
+    func tensor(named key: String) throws(CheckpointError) -> Tensor {
+        let tensor = try source.tensor(named: key)
+        guard tensor.dtype.isFloatingPoint else { return tensor }
+        do throws(TorchError) {
+            return try tensor.to(target)
+        } catch {
+            throw CheckpointError(.tensor, file: path, key: key, "\(error)")
+        }
+    }
+}
+
 /// Several sources as one, each under a prefix of its own.
 public struct JoinedWeights: WeightSource {
     /// What messages call the whole.

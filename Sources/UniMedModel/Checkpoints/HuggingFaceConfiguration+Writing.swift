@@ -231,7 +231,7 @@ extension HuggingFaceConfiguration {
         return try encoded(File(begin: tokens.begin, end: tokens.fileValue, pad: tokens.pad))
     }
 
-    private static func encoded(_ value: some Encodable) throws(CheckpointError) -> Data {
+    static func encoded(_ value: some Encodable) throws(CheckpointError) -> Data {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         do {

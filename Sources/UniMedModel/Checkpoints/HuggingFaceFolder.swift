@@ -47,4 +47,37 @@ public enum HuggingFaceFolder {
         try DurableFile.write(generation, to: folder.appending(path: "generation_config.json"))
         return weights + ["config.json", "generation_config.json"]
     }
+
+    /// The `tokenizer_config.json` of a SentencePiece model as Llama 2 uses it, for a folder that has only the model.
+    ///
+    /// The pieces are texts such as `<s>`. The pad piece of the published code is an ordinary piece, so it is not named:
+    /// as a special token it would be cut out of texts.
+    public static func llamaTokenizerConfiguration(
+        begin: String,
+        end: String,
+        unknown: String
+    ) throws(CheckpointError) -> Data {
+        struct File: Encodable {
+            let kind = "LlamaTokenizer"
+            let begin: String
+            let end: String
+            let unknown: String
+            let addsBegin = true
+            let addsEnd = false
+            let isLegacy = true
+            let cleansSpaces = false
+
+            enum CodingKeys: String, CodingKey {
+                case kind = "tokenizer_class"
+                case begin = "bos_token"
+                case end = "eos_token"
+                case unknown = "unk_token"
+                case addsBegin = "add_bos_token"
+                case addsEnd = "add_eos_token"
+                case isLegacy = "legacy"
+                case cleansSpaces = "clean_up_tokenization_spaces"
+            }
+        }
+        return try HuggingFaceConfiguration.encoded(File(begin: begin, end: end, unknown: unknown))
+    }
 }
