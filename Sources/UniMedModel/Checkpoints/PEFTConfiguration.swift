@@ -41,7 +41,9 @@ public struct PEFTConfiguration: Sendable, Equatable {
     public var targets: Modules
     /// Layers without an adapter even if they are targets.
     public var excluded: Modules?
-    /// The blocks whose layers have an adapter; `nil` is all. For targets given by the end of their names.
+    /// The blocks whose layers have an adapter; `nil` is all.
+    ///
+    /// For targets that are given by the end of their names.
     public var layerIndexes: [Int]?
     /// The name before the number of a block; none is any name.
     public var layerNames: [String]

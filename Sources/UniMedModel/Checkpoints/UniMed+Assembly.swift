@@ -13,7 +13,9 @@ public struct ModelSources {
     public var language: (any WeightSource)?
     /// What the published code trained, under its names: connector and LoRA; `nil` draws them.
     public var published: (any WeightSource)?
-    /// The language model's adapter alone; `nil` draws it. Contradicts ``published``, which has one.
+    /// The language model's adapter alone; `nil` draws it.
+    ///
+    /// Contradicts ``published``, which has one.
     public var adapter: PEFTAdapter?
 
     /// Names the sources.

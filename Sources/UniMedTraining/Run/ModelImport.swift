@@ -24,10 +24,13 @@ public struct ModelImport {
     public var tokenizer: URL?
     /// The vision transformer: a `.pth` or safetensors file, or a folder of one; `nil` draws its weights.
     public var vision: URL?
-    /// What the published code trained: its `checkpoint_0.pth`, or the same weights as safetensors. `nil` draws connector
-    /// and adapter.
+    /// What the published code trained: its `checkpoint_0.pth`, or the same weights as safetensors.
+    ///
+    /// `nil` draws connector and adapter.
     public var published: URL?
-    /// A LoRA adapter of PEFT for the language model. Contradicts ``published``, which has one.
+    /// A LoRA adapter of PEFT for the language model.
+    ///
+    /// Contradicts ``published``, which has one.
     public var adapter: URL?
     /// Whether the adapter is merged into the language model instead of kept beside it.
     ///
