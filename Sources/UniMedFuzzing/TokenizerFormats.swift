@@ -22,7 +22,7 @@ extension FuzzFormat {
             guard var fields = MessageField.fields(of: file), !fields.isEmpty, Bool.random(using: &generator) else {
                 return Mutation.damaged(file, others: others, using: &generator)
             }
-            for _ in 0..<Int.random(in: 1...3, using: &generator) {
+            for _ in 0..<([1, 1, 3].randomElement(using: &generator) ?? 1) {
                 // The last fields say how the model works, the many before them are pieces.
                 let isLast = Bool.random(using: &generator)
                 let range = isLast ? max(0, fields.count - 4)..<fields.count : 0..<fields.count
