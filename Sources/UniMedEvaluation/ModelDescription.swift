@@ -160,7 +160,7 @@ private struct CostModel {
         // Vision transformer: its features do not depend on what is trained, so there is no backward pass.
         let patches = Double(vision.patchCount)
         let (visionTokens, visionWidth) = (patches + 1, Double(vision.hiddenSize))
-        let visionMLP = Double(Int(visionWidth * vision.mlpRatio))
+        let visionMLP = Double(vision.intermediateSize)
         let perBlock = 2 * visionTokens * (4 * visionWidth * visionWidth + 2 * visionWidth * visionMLP)
         let attention = 4 * visionTokens * visionTokens * visionWidth
         let embedding = 2 * patches * 3 * Double(vision.patchSize * vision.patchSize) * visionWidth
@@ -186,8 +186,13 @@ private struct CostModel {
         let layers = Double(language.layerCount)
         let blockWeights = 2 * width * attentionWidth + 2 * width * keyWidth + 3 * width * inner
         let linear = layers * 2 * tokens * blockWeights
-        // Causal: half of the scores are needed.
-        let scores = layers * 2 * tokens * tokens * attentionWidth
+        // Causal: half of the scores are needed, and of those a sliding window leaves a band.
+        func scores(_ layers: Double, within window: Double) -> Double {
+            layers * 4 * attentionWidth * (tokens * window - window * window / 2)
+        }
+        let slidingLayers = language.slidingWindow.map { Double(language.layerCount - $0.firstLayer) } ?? 0
+        let window = min(language.slidingWindow.map { Double($0.size) } ?? tokens, tokens)
+        let scores = scores(layers - slidingLayers, within: tokens) + scores(slidingLayers, within: window)
         let head = 2 * Double(sample.answerTokens) * width * Double(language.vocabularySize)
         var adapters = 0.0
         let languageBackward: Double

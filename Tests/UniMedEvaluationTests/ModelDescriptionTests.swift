@@ -24,6 +24,60 @@ struct ModelDescriptionTests {
         #expect(description.memory.frozenWeights == 2 * 6_738_415_616)
     }
 
+    @Test(
+        arguments: [
+            (LanguageFamily.llama2, 6_738_415_616), (.llama3, 8_030_261_248), (.qwen2, 7_615_616_512),
+            (.mistral, 7_241_732_096),
+        ] as [(LanguageFamily, Int)]
+    )
+    func `a language model has its published number of weights`(family: LanguageFamily, count: Int) throws {
+        let configuration = UniMedConfiguration(language: family.published, fineTuning: .frozen)
+        let description = try ModelDescription(configuration, precision: .bfloat16)
+        let language = try #require(description.parts.first { $0.name == "language model" })
+        #expect(language.frozen == count && language.trained == 0)
+        let heads = family.published.keyValueHeadCount
+        #expect(description.cacheBytesPerToken == 2 * 2 * family.published.layerCount * heads * 128)
+    }
+
+    @Test(
+        arguments: [
+            // Class token, positions, patches, blocks; CLIP has 23 of 24 blocks and no last norm, and both have no head.
+            (
+                VisionFamily.clip,
+                1024 + 257 * 1024 + 1024 * 588 + 2 * 1024 + 23 * (12 * 1024 * 1024 + 13 * 1024), 256
+            ),
+            (
+                .biomedCLIP, 768 + 197 * 768 + 768 * 768 + 768 + 12 * (12 * 768 * 768 + 13 * 768) + 2 * 768, 196
+            ),
+        ] as [(VisionFamily, Int, Int)]
+    )
+    func `a vision transformer has its published number of weights`(family: VisionFamily, count: Int, patches: Int)
+        throws
+    {
+        let configuration = UniMedConfiguration(vision: family.published)
+        let description = try ModelDescription(configuration)
+        let vision = try #require(description.parts.first { $0.name == "vision encoder" })
+        // `ln_vision` is counted with it.
+        #expect(vision.frozen == count + 2 * family.published.hiddenSize && vision.trained == 0)
+        #expect(description.imageTokens == patches / 4)
+        #expect(description.featureBytesPerImage == patches * family.published.hiddenSize * 2)
+    }
+
+    @Test func `a sliding window saves scores of the layers that have it`() throws {
+        func forward(_ window: SlidingWindow?) throws -> Double {
+            var configuration = Tiny.configuration
+            configuration.language.layerCount = 2
+            configuration.language.slidingWindow = window
+            let description = try ModelDescription(configuration, sample: .init(textTokens: 1000))
+            return try #require(description.operations.last?.forward)
+        }
+        let (full, half, all) = (
+            try forward(nil), try forward(.init(size: 8, firstLayer: 1)), try forward(.init(size: 8))
+        )
+        #expect(full > half && half > all)
+        #expect(try forward(.init(size: 100_000)) == full)
+    }
+
     @Test func `the paper's step costs what its sizes say`() throws {
         let description = try ModelDescription(UniMedConfiguration(), precision: .bfloat16)
         let operations = Dictionary(uniqueKeysWithValues: description.operations.map { ($0.name, $0) })

@@ -67,8 +67,9 @@ private struct VisionWeights: WeightSource {
                 guard let range = key.firstRange(of: ".\(first).") else { continue }
                 let (before, after) = (key[..<range.lowerBound], key[range.upperBound...])
                 let together = kind.separateProjections.map { "\(before).\($0).\(after)" }
-                guard before.hasPrefix(kind.prefix), together.allSatisfy(known.contains) else { continue }
-                parts["\(before).\(kind.fusedProjection).\(after)"] = together
+                let fused = "\(before).\(kind.fusedProjection).\(after)"
+                guard case .parameter = map.destination(ofFileKey: fused) else { continue }
+                if together.allSatisfy(known.contains) { parts[fused] = together }
             }
         }
         self.parts = parts

@@ -148,24 +148,10 @@ public final class TrainingRun {
             try Runtime.seed(recipe.seed)
             let model = try UniMed(configuration, builder: WeightBuilder(device: device))
             if let path = weights.vision {
-                // The last block, norm and head of the published file are not used.
-                var map: KeyMap = ["norm.*": nil, "head.*": nil, "fc_norm.*": nil]
-                for block in configuration.vision.layerCount..<configuration.vision.layerCount + 8 {
-                    map = map.followed(by: KeyMap([(file: "blocks.\(block).**", model: nil)]))
-                }
-                try loadWeights(
-                    into: Self.named(model.vision),
-                    from: Checkpoint.open(resolve(path)),
-                    mapping: map.followed(by: .identity)
-                )
+                try model.vision.load(Checkpoint.open(resolve(path)))
             }
             if let path = weights.language {
-                try loadWeights(
-                    into: Self.named(model.language),
-                    from: Checkpoint.open(resolve(path)),
-                    mapping: Self.languageMap,
-                    allowedMissing: ["**.lora_A.weight", "**.lora_B.weight"]
-                )
+                try model.language.load(Checkpoint.open(resolve(path)))
             }
             if weights.language == nil {
                 // A model from scratch starts with coordinates that know their order.
@@ -192,8 +178,6 @@ public final class TrainingRun {
         guard let first = ids[0], first != tokenizer.unknownID else { return nil }
         return ids.enumerated().allSatisfy { $1 == first + $0 } ? first : nil
     }
-
-    private static let languageMap: KeyMap = ["model.layers.*.self_attn.rotary_emb.inv_freq": nil, "**": "**"]
 
     private static func named(_ module: any Module) -> [(name: String, tensor: Tensor)] {
         module.namedParameters().map { (name: $0.name, tensor: $0.parameter.value) }

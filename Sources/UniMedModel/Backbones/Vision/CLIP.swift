@@ -21,27 +21,8 @@ extension VisionArchitecture {
         normalizesEmbeddings: true,
         normalizesOutput: false,
         checkpoints: [
-            // `CLIPModel` and `CLIPVisionModel` of transformers; `pre_layrnorm` is spelt so.
-            VisionCheckpoint(
-                prefix: "vision_model.",
-                rows: [
-                    ("vision_model.embeddings.class_embedding", "cls_token"),
-                    ("vision_model.embeddings.position_embedding.weight", "pos_embed"),
-                    ("vision_model.embeddings.patch_embedding.weight", "patch_embed.proj.weight"),
-                    ("vision_model.pre_layrnorm.*", "norm_pre.*"),
-                    ("vision_model.encoder.layers.*.layer_norm1.*", "blocks.*.norm1.*"),
-                    ("vision_model.encoder.layers.*.self_attn.qkv_proj.*", "blocks.*.attn.qkv.*"),
-                    ("vision_model.encoder.layers.*.self_attn.out_proj.*", "blocks.*.attn.proj.*"),
-                    ("vision_model.encoder.layers.*.layer_norm2.*", "blocks.*.norm2.*"),
-                    ("vision_model.encoder.layers.*.mlp.*.*", "blocks.*.mlp.*.*"),
-                    ("vision_model.post_layernorm.*", nil), ("vision_model.embeddings.position_ids", nil),
-                    ("text_model.**", nil), ("visual_projection.*", nil), ("text_projection.*", nil),
-                    ("logit_scale", nil),
-                ],
-                separateProjections: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
-                fusedProjection: "self_attn.qkv_proj",
-                isFlat: true
-            ),
+            // `CLIPModel` of transformers, and `CLIPVisionModel` before and from version 5 on.
+            transformersCheckpoint(prefix: "vision_model."), transformersCheckpoint(prefix: "", mark: "embeddings."),
             // The published model's own names, which OpenCLIP keeps.
             VisionCheckpoint(
                 prefix: "visual.",
@@ -67,4 +48,27 @@ extension VisionArchitecture {
             ),
         ]
     )
+
+    /// The names in transformers; `pre_layrnorm` is spelt so.
+    private static func transformersCheckpoint(prefix: String, mark: String? = nil) -> VisionCheckpoint {
+        let vision: [(file: String, model: String?)] = [
+            ("embeddings.class_embedding", "cls_token"), ("embeddings.position_embedding.weight", "pos_embed"),
+            ("embeddings.patch_embedding.weight", "patch_embed.proj.weight"), ("pre_layrnorm.*", "norm_pre.*"),
+            ("encoder.layers.*.layer_norm1.*", "blocks.*.norm1.*"),
+            ("encoder.layers.*.self_attn.qkv_proj.*", "blocks.*.attn.qkv.*"),
+            ("encoder.layers.*.self_attn.out_proj.*", "blocks.*.attn.proj.*"),
+            ("encoder.layers.*.layer_norm2.*", "blocks.*.norm2.*"), ("encoder.layers.*.mlp.*.*", "blocks.*.mlp.*.*"),
+            ("post_layernorm.*", nil), ("embeddings.position_ids", nil),
+        ]
+        let rest: [(file: String, model: String?)] = [
+            ("text_model.**", nil), ("visual_projection.*", nil), ("text_projection.*", nil), ("logit_scale", nil),
+        ]
+        return VisionCheckpoint(
+            prefix: mark ?? prefix,
+            rows: vision.map { (prefix + $0.file, $0.model) } + rest,
+            separateProjections: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+            fusedProjection: "self_attn.qkv_proj",
+            isFlat: true
+        )
+    }
 }
