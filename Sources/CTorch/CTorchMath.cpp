@@ -100,6 +100,10 @@ int32_t ct_gather(CTTensorRef a, intptr_t dimension, CTTensorRef index, CTTensor
     return guarded([&] { give(out, tensor(a).gather(dimension, tensor(index))); });
 }
 
+int32_t ct_scatter(CTTensorRef a, intptr_t dimension, CTTensorRef index, CTTensorRef source, CTTensorOut out) {
+    return guarded([&] { give(out, tensor(a).scatter(dimension, tensor(index), tensor(source))); });
+}
+
 int32_t ct_index_copy_(CTTensorRef a, intptr_t dimension, CTTensorRef index, CTTensorRef source) {
     return guarded([&] { tensor(a).index_copy_(dimension, tensor(index), tensor(source)); });
 }

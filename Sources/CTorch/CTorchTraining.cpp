@@ -68,6 +68,68 @@ struct PlaceRows : torch::autograd::Function<PlaceRows> {
     }
 };
 
+/// Consecutive groups of rows, each through a linear layer of its own.
+///
+/// Every group reads its weight where it lies and writes its gradient where it belongs: nothing is stacked or copied. Groups without
+/// rows cost nothing forward, and have zeros as gradient.
+struct GroupedLinear : torch::autograd::Function<GroupedLinear> {
+    // Up to here the CPU is faster with the weight as left factor.
+    static constexpr int64_t fewRows = 128;
+
+    static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, const int64_t *sizes) {
+        const int64_t groups = weight.size(0);
+        context->save_for_backward({x, weight});
+        context->saved_data["sizes"] = std::vector<int64_t>(sizes, sizes + groups);
+        auto result = at::empty({x.size(0), weight.size(1)}, x.options());
+        for (int64_t group = 0, start = 0; group < groups; start += sizes[group++]) {
+            if (sizes[group] == 0) continue;
+            const auto rows = x.narrow(0, start, sizes[group]);
+            auto part = result.narrow(0, start, sizes[group]);
+            if (x.is_cpu() && sizes[group] <= fewRows) {
+                at::add_out(part, at::mm(weight.select(0, group), rows.t()).t(), bias.select(0, group));
+            } else {
+                at::addmm_out(part, bias.select(0, group), rows, weight.select(0, group).t());
+            }
+        }
+        return result;
+    }
+
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context, torch::autograd::variable_list gradients) {
+        const auto saved = context->get_saved_variables();
+        const auto &x = saved[0], &weight = saved[1];
+        const auto sizes = context->saved_data["sizes"].toIntVector();
+        const auto gradient = gradients[0].contiguous();
+        at::Tensor forRows, forWeight, forBias;
+        if (context->needs_input_grad(0)) forRows = at::empty(x.sizes(), x.options());
+        // In the weight's own layout, so that the way back to a stacked weight is a view.
+        if (context->needs_input_grad(1)) forWeight = at::empty_strided(weight.sizes(), weight.strides(), weight.options());
+        if (context->needs_input_grad(2)) forBias = at::empty({weight.size(0), weight.size(1)}, weight.options());
+        int64_t start = 0;
+        for (size_t group = 0; group < sizes.size(); start += sizes[group++]) {
+            const auto index = static_cast<int64_t>(group);
+            if (sizes[group] == 0) {
+                if (forWeight.defined()) forWeight.select(0, index).zero_();
+                if (forBias.defined()) forBias.select(0, index).zero_();
+                continue;
+            }
+            const auto part = gradient.narrow(0, start, sizes[group]);
+            if (forRows.defined()) {
+                auto target = forRows.narrow(0, start, sizes[group]);
+                at::mm_out(target, part, weight.select(0, index));
+            }
+            if (forWeight.defined()) {
+                auto target = forWeight.select(0, index);
+                at::mm_out(target, part.t(), x.narrow(0, start, sizes[group]));
+            }
+            if (forBias.defined()) {
+                auto target = forBias.select(0, index);
+                at::sum_out(target, part, at::IntArrayRef({0}));
+            }
+        }
+        return {forRows, forWeight, forBias, at::Tensor()};
+    }
+};
+
 /// Thirty-two well mixed bits of a position (the "lowbias32" hash).
 inline uint32_t mixed(uint32_t x) {
     x ^= x >> 16;
@@ -141,6 +203,22 @@ int32_t ct_place_rows(CTTensorRef a, CTTensorRef index, CTTensorRef inverse, CTT
         TORCH_CHECK(tensor(inverse).dim() == 1 && tensor(inverse).is_contiguous() && tensor(inverse).scalar_type() == at::kLong && tensor(inverse).numel() == tensor(a).size(0),
                     "the inverse has one int64 entry per row: ", tensor(a).size(0));
         give(out, PlaceRows::apply(tensor(a), tensor(index), tensor(inverse)));
+    });
+}
+
+int32_t ct_grouped_linear(CTTensorRef a, CTTensorRef weight, CTTensorRef bias, const intptr_t *sizes, int32_t count, CTTensorOut out) {
+    return guarded([&] {
+        const auto &x = tensor(a), &w = tensor(weight), &b = tensor(bias);
+        TORCH_CHECK(x.dim() == 2 && w.dim() == 3 && b.dim() == 2 && w.size(0) == count && w.size(2) == x.size(1) && b.size(0) == count && b.size(1) == w.size(1),
+                    "rows ", x.sizes(), ", weights ", w.sizes(), " and biases ", b.sizes(), " of ", count, " groups do not fit");
+        const auto groups = ints(sizes, count);
+        int64_t rows = 0;
+        for (const auto size : groups) {
+            TORCH_CHECK(size >= 0, "a group has ", size, " rows");
+            rows += size;
+        }
+        TORCH_CHECK(rows == x.size(0), "the groups have ", rows, " of ", x.size(0), " rows");
+        give(out, GroupedLinear::apply(x, w, b, groups.data()));
     });
 }
 

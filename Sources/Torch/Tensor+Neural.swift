@@ -11,6 +11,20 @@ extension Tensor {
         try Tensor.make("linear", self, weight, bias) { ct_linear(handle, weight.handle, bias?.handle, $0) }
     }
 
+    /// Consecutive groups of rows, each through a linear layer of its own: `[rows, in]` becomes `[rows, out]`.
+    ///
+    /// No product is done for a group without rows; the gradient of its weight is zero.
+    ///
+    /// - Parameters:
+    ///   - weight: `[groups, out, in]`, also a view with other strides, such as of weights stacked by columns.
+    ///   - bias: `[groups, out]`.
+    ///   - sizes: The number of rows of each group, which add up to all rows.
+    public func groupedLinear(_ weight: Tensor, bias: Tensor, sizes: [Int]) throws(TorchError) -> Tensor {
+        try Tensor.make("groupedLinear", self, weight, bias) {
+            ct_grouped_linear(handle, weight.handle, bias.handle, sizes, Int32(sizes.count), $0)
+        }
+    }
+
     /// Two-dimensional convolution of `[batch, in, height, width]` with `weight` `[out, in, kernel, kernel]`.
     public func convolution(_ weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0) throws(TorchError)
         -> Tensor

@@ -139,6 +139,7 @@ public struct ModelDescription: Codable, Sendable, Equatable {
         if name.hasPrefix("visual_encoder.") || name.hasPrefix("ln_vision.") { return "vision encoder" }
         if name.hasPrefix("connector.router.") { return "connector router" }
         if name.hasPrefix("connector.experts.") { return "connector experts" }
+        if name.hasPrefix("connector.projector.") { return "connector projector" }
         if name.hasPrefix("connector.") { return "task tokens" }
         return name.contains(".lora_") ? "language model LoRA" : "language model"
     }
@@ -155,7 +156,6 @@ private struct CostModel {
         let language = configuration.language
         let images = Double(configuration.imageTokenCount)
         let (width, aggregated) = (Double(language.hiddenSize), Double(configuration.aggregatedSize))
-        let experts = Double(connector.expertCount)
 
         // Vision transformer: its features do not depend on what is trained, so there is no backward pass.
         let patches = Double(vision.patchCount)
@@ -166,17 +166,12 @@ private struct CostModel {
         let embedding = 2 * patches * 3 * Double(vision.patchSize * vision.patchSize) * visionWidth
         let visionForward = Double(vision.layerCount) * (perBlock + attention) + embedding
 
-        // Connector: first layers need no gradient of the features, which are fixed, only of their weights.
-        let expertsFirst = 2 * images * aggregated * experts * width
-        let expertsSecond = 2 * images * experts * width * width
-        let seesTask = connector.router.inputs.contains(.taskToken)
-        let seesToken = connector.router.inputs.contains(.imageToken)
-        let taskWidth = connector.taskTokenSize.map(Double.init) ?? aggregated
-        let inputs = (seesTask ? taskWidth : 0) + (seesToken ? aggregated : 0)
-        let hidden = connector.router.hiddenSize.map(Double.init) ?? 4 * inputs
-        let routerTask = seesTask ? 2 * taskWidth * hidden : 0
-        let routerToken = seesToken ? 2 * images * aggregated * hidden : 0
-        let routerLast = 2 * (seesToken ? images : 1) * hidden * experts
+        let connectorCosts = ConnectorCosts(
+            connector,
+            tokens: images,
+            inputSize: configuration.aggregatedSize,
+            outputSize: language.hiddenSize
+        )
 
         // Language model: frozen weights pass gradients on but get none, which is half of a backward pass.
         let tokens = images + Double(sample.textTokens)
@@ -204,24 +199,83 @@ private struct CostModel {
             adapters = layers * 2 * tokens * Double(adapter.rank) * sides
             languageBackward = linear + head + 2 * scores + 2 * adapters
         }
-        operations = [
-            .init(name: "vision encoder", forward: visionForward, backward: 0),
-            .init(
-                name: "connector router",
-                forward: routerTask + routerToken + routerLast,
-                backward: 2 * routerTask + routerToken + 2 * routerLast
-            ),
-            .init(
-                name: "connector experts",
-                forward: expertsFirst + expertsSecond,
-                backward: expertsFirst + 2 * expertsSecond
-            ),
-            .init(name: "language model", forward: linear + scores + head + adapters, backward: languageBackward),
-        ]
+        operations =
+            [
+                .init(name: "vision encoder", forward: visionForward, backward: 0)
+            ] + connectorCosts.operations + [
+                .init(name: "language model", forward: linear + scores + head + adapters, backward: languageBackward)
+            ]
         // Kept per token and block: inputs of the norms and products, queries, keys, values, both halves of the MLP.
         let perToken = layers * (6 * width + 3 * attentionWidth + 2 * keyWidth + 4 * inner)
-        let perImage = images * (aggregated + 2 * experts * width + 2 * hidden)
+        let perImage = images * (aggregated + connectorCosts.activationsPerToken)
         let logits = 2 * Double(sample.answerTokens) * Double(language.vocabularySize)
         activationElements = Int(Double(sample.batchSize) * (tokens * perToken + perImage + logits))
+    }
+}
+
+/// The operations of a connector in its cheapest form.
+///
+/// First layers need no gradient of the features, which are fixed, only of their weights.
+private struct ConnectorCosts {
+    let operations: [ModelDescription.Operations]
+    /// What is kept of each image token for the backward pass.
+    let activationsPerToken: Double
+
+    init(_ connector: ConnectorConfiguration, tokens: Double, inputSize: Int, outputSize: Int) {
+        let (aggregated, width) = (Double(inputSize), Double(outputSize))
+        let (first, square) = (2 * tokens * aggregated * width, 2 * tokens * width * width)
+        switch connector {
+        case .linear:
+            operations = [.init(name: "connector projector", forward: first, backward: first)]
+            activationsPerToken = width
+        case .mlp(let layerCount):
+            let later = Double(layerCount - 1) * square
+            operations = [.init(name: "connector projector", forward: first + later, backward: first + 2 * later)]
+            activationsPerToken = Double(2 * layerCount - 1) * width
+        case .mixtureOfExperts(let mixture):
+            let router = Self.router(mixture, tokens: tokens, inputSize: inputSize)
+            // The experts that a token goes through.
+            let experts: Double
+            switch mixture.router {
+            case .hard: experts = 1
+            case .sparse(let topK, .published, _): experts = Double(topK)
+            // Equal shares of linear experts are one linear layer.
+            case .constant: experts = mixture.expert == .linear ? 1 : Double(mixture.expertCount)
+            case .sparse(_, .paper, let network), .soft(_, let network):
+                // Weights that an image's tokens share merge linear experts into one layer for the image.
+                let isMerged = mixture.expert == .linear && !network.inputs.contains(.imageToken)
+                experts = isMerged ? 1 + Double(mixture.expertCount) / tokens : Double(mixture.expertCount)
+            }
+            let second = mixture.expert == .mlp ? square : 0
+            operations =
+                (router.map { [$0.operations] } ?? []) + [
+                    .init(
+                        name: "connector experts",
+                        forward: experts * (first + second),
+                        backward: experts * (first + 2 * second)
+                    )
+                ]
+            activationsPerToken = (mixture.expert == .mlp ? 2 : 1) * experts * width + 2 * (router?.hiddenSize ?? 0)
+        }
+    }
+
+    private static func router(
+        _ mixture: ConnectorMoEConfiguration,
+        tokens: Double,
+        inputSize: Int
+    ) -> (operations: ModelDescription.Operations, hiddenSize: Double)? {
+        guard let network = mixture.router.network else { return nil }
+        let taskSize = mixture.taskTokenSize ?? inputSize
+        let sizes = network.inputSizes(tokenSize: inputSize, taskSize: taskSize)
+        let hidden = Double(network.hiddenSize(tokenSize: inputSize, taskSize: taskSize))
+        let task = 2 * Double(sizes.task) * hidden
+        let token = 2 * tokens * Double(sizes.token) * hidden
+        let last = 2 * (sizes.token > 0 ? tokens : 1) * hidden * Double(mixture.expertCount)
+        let operations = ModelDescription.Operations(
+            name: "connector router",
+            forward: task + token + last,
+            backward: 2 * task + token + 2 * last
+        )
+        return (operations, hidden)
     }
 }

@@ -107,6 +107,27 @@ struct ModelDescriptionTests {
         #expect(adapted.parameterCount == model.parameterCount())
     }
 
+    @Test func `a connector costs what its router makes it do`() throws {
+        func operations(_ connector: ConnectorConfiguration) throws -> [String: Double] {
+            var configuration = UniMedConfiguration()
+            configuration.connector = connector
+            let description = try ModelDescription(configuration)
+            let parts = Set(description.parts.map(\.name))
+            let operations = description.operations.filter { $0.name.hasPrefix("connector") }
+            #expect(operations.allSatisfy { parts.contains($0.name) })
+            return Dictionary(uniqueKeysWithValues: operations.map { ($0.name, $0.forward) })
+        }
+        let one = 2.0 * 64 * (5632 * 4096 + 4096 * 4096)
+        #expect(try operations(.linear) == ["connector projector": 2.0 * 64 * 5632 * 4096])
+        #expect(try operations(.mlp(layerCount: 2)) == ["connector projector": one])
+        #expect(try operations(ConnectorConfiguration(router: .hard(by: .task))) == ["connector experts": one])
+        #expect(try operations(ConnectorConfiguration(router: .constant)) == ["connector experts": 5 * one])
+        let sparse = try operations(ConnectorConfiguration(expertCount: 16, router: .sparse(topK: 2)))
+        let soft = try operations(ConnectorConfiguration(expertCount: 16))
+        #expect(sparse["connector experts"] == 2 * one && soft["connector experts"] == 16 * one)
+        #expect(sparse["connector router"] == soft["connector router"])
+    }
+
     @Test func `longer samples and larger batches need more`() throws {
         let small = try ModelDescription(Tiny.configuration)
         let longer = try ModelDescription(Tiny.configuration, sample: .init(textTokens: 200, answerTokens: 16))

@@ -26,10 +26,22 @@ private final class TemporaryFolder {
 struct PublishedCheckpointTests {
     private let adapted = TinyModel.configuration(fineTuning: .lowRank(LowRankConfiguration(rank: 2, dropout: 0)))
 
-    @Test(arguments: [[.imageToken], [.taskToken], [.imageToken, .taskToken]] as [Set<RouterConfiguration.Input>])
-    func `names and layouts there and back are the identity`(inputs: Set<RouterConfiguration.Input>) throws {
+    /// Every kind of connector.
+    private static let connectors: [ConnectorConfiguration] =
+        [.linear, .mlp(layerCount: 1), .mlp(layerCount: 3)]
+        + [.mlp, .linear].flatMap { expert in
+            [
+                .constant, .hard(by: .task), .hard(by: .modality(["CT", "MR"])),
+                .sparse(topK: 2, network: .init(inputs: [.imageToken])), .sparse(topK: 1, .paper),
+                .soft(network: .init(inputs: [.taskToken], hiddenSize: 9)), .soft(.softmax),
+            ].map { ConnectorConfiguration(expert: expert, router: $0) }
+        }
+        + [ConnectorConfiguration(expertCount: 3, tasks: [.reportGeneration, .imageClassification], taskTokenSize: 5)]
+
+    @Test(arguments: connectors)
+    func `names and layouts there and back are the identity`(connector: ConnectorConfiguration) throws {
         var configuration = adapted
-        configuration.connector.router.inputs = inputs
+        configuration.connector = connector
         let model = try TinyModel.make(configuration, seed: 1)
         let published = try model.publishedWeights()
         let copy = try TinyModel.make(configuration, seed: 2)

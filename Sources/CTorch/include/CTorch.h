@@ -108,6 +108,8 @@ int32_t ct_stack(const CTTensorRef _Nonnull *_Nonnull tensors, int32_t count, in
 
 int32_t ct_index_select(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorOut _Nonnull out);
 int32_t ct_gather(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorOut _Nonnull out);
+/// `a` with the elements of `source` at the positions of one dimension that `index` (same rank) names.
+int32_t ct_scatter(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorRef _Nonnull source, CTTensorOut _Nonnull out);
 int32_t ct_index_copy_(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorRef _Nonnull source);
 int32_t ct_index_add(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorRef _Nonnull source, CTTensorOut _Nonnull out);
 /// Row i of the result is row index[i] of `a`, or zeros where index[i] is negative. No row of `a` is taken twice: `inverse`
@@ -162,6 +164,8 @@ int32_t ct_norm(CTTensorRef _Nonnull a, CTTensorOut _Nonnull out);
 int32_t ct_matmul(CTTensorRef _Nonnull a, CTTensorRef _Nonnull b, CTTensorOut _Nonnull out);
 int32_t ct_baddbmm(CTTensorRef _Nonnull addend, CTTensorRef _Nonnull a, CTTensorRef _Nonnull b, double beta, double alpha, CTTensorOut _Nonnull out);
 int32_t ct_linear(CTTensorRef _Nonnull input, CTTensorRef _Nonnull weight, CTTensorRef _Nullable bias, CTTensorOut _Nonnull out);
+/// Consecutive groups of rows of `a` ([rows, in]), each through its own weight ([count, out, in]) and bias ([count, out]).
+int32_t ct_grouped_linear(CTTensorRef _Nonnull a, CTTensorRef _Nonnull weight, CTTensorRef _Nonnull bias, const intptr_t *sizes, int32_t count, CTTensorOut _Nonnull out);
 int32_t ct_conv2d(CTTensorRef _Nonnull input, CTTensorRef _Nonnull weight, CTTensorRef _Nullable bias, intptr_t stride, intptr_t padding, CTTensorOut _Nonnull out);
 
 // MARK: Neural-network functions

@@ -6,7 +6,7 @@ public struct UniMedConfiguration: Codable, Sendable, Equatable {
     public var vision: VisionConfiguration
     /// How neighbouring image tokens are aggregated.
     public var resampler: ResamplerConfiguration
-    /// The connector mixture-of-experts.
+    /// What aligns image tokens with the language model: the paper's connector mixture-of-experts, or a baseline.
     public var connector: ConnectorConfiguration
     /// The language model.
     public var language: LlamaConfiguration
@@ -42,17 +42,15 @@ public struct UniMedConfiguration: Codable, Sendable, Equatable {
         language = try container.decodeIfPresent(LlamaConfiguration.self, forKey: .language) ?? .init()
         fineTuning =
             try container.decodeIfPresent(FineTuning.self, forKey: .fineTuning) ?? .lowRank(LowRankConfiguration())
-        try container.require(
-            vision.patchCount.isMultiple(of: resampler.rate),
-            .resampler,
-            "rate \(resampler.rate) does not divide the \(vision.patchCount) image tokens of the vision transformer"
-        )
+        if let problem = resampler.problem(gridSize: vision.gridSize) {
+            try container.require(false, .resampler, problem + " of the vision transformer")
+        }
     }
 
     /// The number of tokens an image has in the language model: `Nv / α`.
     public var imageTokenCount: Int { vision.patchCount / resampler.rate }
 
-    /// The width of an aggregated image token, `Dv · α`: what the connector sees.
+    /// The width of an aggregated image token, `Dv · α` or `Dv` where they are pooled: what the connector sees.
     public var aggregatedSize: Int { resampler.outputSize(of: vision.hiddenSize) }
 }
 

@@ -22,8 +22,9 @@ struct StepStatistics {
     private var loss: Tensor
     /// The summed token losses of each task: `[6]`.
     private var taskLosses: Tensor
-    /// The summed routing weights of each task, averaged over an image's tokens: `[6, experts]`.
+    /// The summed routing weights of each task, averaged over an image's tokens: `[6, experts]`; zeros without experts.
     private var routing: Tensor
+    private let hasExperts: Bool
     /// Whether all was finite since the last look (one element, bool).
     private var finite: Tensor
 
@@ -31,7 +32,8 @@ struct StepStatistics {
         self.device = device
         loss = try Tensor.zeros([], device: device)
         taskLosses = try Tensor.zeros([Self.tasks.count], device: device)
-        routing = try Tensor.zeros([Self.tasks.count, expertCount], device: device)
+        routing = try Tensor.zeros([Self.tasks.count, max(1, expertCount)], device: device)
+        hasExperts = expertCount > 0
         finite = try Tensor.ones([], dtype: .bool, device: device)
     }
 
@@ -92,7 +94,7 @@ struct StepStatistics {
                 taskLossMeans[task.rawValue] = Double(lossSums[index]) / Double(counts.targets[index])
             }
             if counts.samples[index] > 0 { taskSamples[task.rawValue] = counts.samples[index] }
-            if counts.images[index] > 0 {
+            if hasExperts, counts.images[index] > 0 {
                 routingMeans[task.rawValue] = (0..<experts).map {
                     Double(routingSums[index * experts + $0]) / Double(counts.images[index])
                 }
