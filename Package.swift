@@ -98,6 +98,13 @@ let package = Package(
             "UniMedTesting",
             ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedModel"]
         ),
+        // Sound files, and how they are damaged: for tests, and for the program that feeds the readers with them.
+        room("UniMedFuzzing", ["Torch", "TorchCheckpoints", "UniMedTokenizers"]),
+        .executableTarget(
+            name: "unimed-fuzz",
+            dependencies: ["UniMedFuzzing", argumentParser],
+            swiftSettings: strict
+        ),
         .executableTarget(
             name: "unimed",
             dependencies: [
@@ -112,7 +119,8 @@ let package = Package(
 
         tests(of: "Torch", ["CTorch"]),
         tests(of: "TorchNN", ["Torch"]),
-        tests(of: "TorchCheckpoints", ["Torch", "TorchNN", "UniMedTesting"]),
+        tests(of: "TorchCheckpoints", ["Torch", "TorchNN", "UniMedTesting", "UniMedFuzzing"]),
+        tests(of: "UniMedFuzzing", ["UniMedTokenizers"]),
         tests(of: "UniMedData"),
         tests(of: "UniMedTokenizers"),
         tests(of: "UniMedMetrics", ["UniMedData"]),

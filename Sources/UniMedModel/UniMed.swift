@@ -68,23 +68,28 @@ public final class UniMed: Module {
     /// Makes a model with random weights, drawn from the default generator.
     ///
     /// - Parameters:
+    ///   - configuration: The sizes.
     ///   - builder: The type and device of the weights.
-    ///   - frozenType: The type of the language model's weights where they are frozen; `nil` is the builder's. A large
+    ///   - visionBuilder: Those of the vision transformer, where its weights are to come from a file. Default: `builder`.
+    ///   - languageBuilder: Those of the language model without its adapters, likewise. Default: `builder`.
+    ///   - frozenType: The type of the language model's weights where they are frozen; `nil` is its builder's. A large
     ///     model never exists in a wider type than it is used in.
     public init(
         _ configuration: UniMedConfiguration,
         builder: WeightBuilder = WeightBuilder(),
+        visionBuilder: WeightBuilder? = nil,
+        languageBuilder: WeightBuilder? = nil,
         frozenType: DType? = nil
     ) throws(TorchError) {
         self.configuration = configuration
-        vision = try VisionTransformer(configuration.vision, builder: builder)
+        vision = try VisionTransformer(configuration.vision, builder: visionBuilder ?? builder)
         visionNorm = try LayerNorm(configuration.vision.hiddenSize, epsilon: 1e-5, builder: builder)
         connector = try configuration.connector.makeConnector(
             inputSize: configuration.aggregatedSize,
             outputSize: configuration.language.hiddenSize,
             builder: builder
         )
-        var languageBuilder = builder
+        var languageBuilder = languageBuilder ?? builder
         if let frozenType, configuration.fineTuning != .full { languageBuilder.dtype = frozenType }
         language = try Llama(configuration.language, builder: languageBuilder)
         try vision.freeze()

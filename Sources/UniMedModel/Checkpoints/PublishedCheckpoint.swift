@@ -230,18 +230,24 @@ public struct PublishedCheckpoint: Sendable {
 extension UniMed {
     /// Sets what is trained from a checkpoint of the published code; frozen weights that it leaves out keep their values.
     ///
-    /// - Parameter source: The state dictionary, which a `checkpoint_0.pth` has at `["model"]`.
+    /// - Parameters:
+    ///   - source: The state dictionary, which a `checkpoint_0.pth` has at `["model"]`.
+    ///   - device: Where weights without memory go.
     /// - Returns: What was loaded, dropped and left.
     /// - Throws: ``CheckpointError`` of kind `mismatch` when something is missing, unexpected or of another shape.
     @discardableResult
-    public func loadPublished(_ source: any WeightSource) throws(CheckpointError) -> WeightLoadingReport {
+    public func loadPublished(
+        _ source: any WeightSource,
+        device: Device = .cpu
+    ) throws(CheckpointError) -> WeightLoadingReport {
         let table = PublishedCheckpoint(configuration)
         let parameters = namedParameters()
         return try loadWeights(
-            into: parameters.map { (name: $0.name, tensor: $0.parameter.value) },
+            into: self,
             from: table.weights(of: source),
             mapping: table.dropping,
-            allowedMissing: parameters.filter { !$0.parameter.isTrainable }.map(\.name)
+            allowedMissing: parameters.filter { !$0.parameter.isTrainable }.map(\.name),
+            device: device
         )
     }
 

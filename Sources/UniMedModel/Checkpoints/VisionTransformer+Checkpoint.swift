@@ -1,4 +1,4 @@
-import Torch
+public import Torch
 public import TorchCheckpoints
 import TorchNN
 
@@ -8,9 +8,12 @@ extension VisionTransformer {
     /// Blocks beyond this model's, norms and heads that it does not use, and a text model beside it are dropped. Position
     /// embeddings of another grid are interpolated (``interpolatePositions(_:toGrid:)``).
     ///
+    /// - Parameters:
+    ///   - source: The checkpoint.
+    ///   - device: Where weights without memory go.
     /// - Throws: ``CheckpointError`` of kind `mismatch` when something is missing, unexpected or of another shape.
     @discardableResult
-    public func load(_ source: any WeightSource) throws(CheckpointError) -> WeightLoadingReport {
+    public func load(_ source: any WeightSource, device: Device = .cpu) throws(CheckpointError) -> WeightLoadingReport {
         let kinds = configuration.family.architecture.checkpoints
         guard let kind = kinds.first(where: { kind in source.keys.contains { $0.hasPrefix(kind.prefix) } }) else {
             throw CheckpointError(.mismatch, file: source.path, "there are no weights of a vision transformer in it")
@@ -26,9 +29,10 @@ extension VisionTransformer {
             }
         }
         return try loadWeights(
-            into: namedParameters().map { (name: $0.name, tensor: $0.parameter.value) },
+            into: self,
             from: weights,
-            mapping: KeyMap(rows).followed(by: map)
+            mapping: KeyMap(rows).followed(by: map),
+            device: device
         )
     }
 }
