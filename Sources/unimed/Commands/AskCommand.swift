@@ -49,6 +49,7 @@ struct AskCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
+        try generation.check()
         let picture = try image.map { try ImageDecoder.decode(contentsOf: URL(fileURLWithPath: $0)) }
         var request = ModelRequest(
             task: task,

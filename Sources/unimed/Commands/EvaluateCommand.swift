@@ -55,6 +55,7 @@ struct EvaluateCommand: ParsableCommand {
     @OptionGroup var outputOptions: OutputOptions
 
     func run() throws {
+        try generation.check()
         Interruption.listen()
         let folder = URL(fileURLWithPath: checkpoint)
         let model = try ModelCheckpoint.load(from: folder, device: parsedDevice(device))

@@ -102,15 +102,27 @@ struct GenerationOptionGroup: ParsableArguments {
         if let seed { options.seed = seed }
         if !stop.isEmpty { options.stopStrings = stop }
         if let constrained { options.constrained = constrained }
+        try Self.validate(options)
+        return options
+    }
+
+    /// Checks what can be said without a recipe, before a model is loaded.
+    func check() throws(Failure) {
+        var standard = GenerationOptions()
+        if topK != nil || topP != nil { standard.temperature = 1 }
+        if lengthPenalty != nil, temperature == nil { standard.beamCount = 2 }
+        _ = try applied(to: standard)
+    }
+
+    private static func validate(_ options: GenerationOptions) throws(Failure) {
         do throws(GenerationError) {
             try options.validate()
         } catch {
             guard case .invalidOption(let field, let expected, let got) = error else {
                 throw .badInput(error.description)
             }
-            throw .badInput("\(Self.names[field] ?? field): expected \(expected), got \(got)")
+            throw .badInput("\(names[field] ?? field): expected \(expected), got \(got)")
         }
-        return options
     }
 
     /// The options of the command line by the fields they set.
