@@ -4,6 +4,8 @@ import UniMedTokenizers
 struct AnswerText {
     private let tokenizer: any Tokenizer
     private let stopStrings: [[UInt8]]
+    /// Whether the text is read token by token; otherwise only at the end.
+    private let isWatched: Bool
     private var tokens: [Int] = []
     /// Tokens are decoded from here on, so that the cost of a token does not grow with the answer: one token more than is
     /// new, for tokenizers whose first token loses its blank.
@@ -16,8 +18,12 @@ struct AnswerText {
     /// The text before the first stop string, once there is one.
     private(set) var stopped: String?
 
-    init(_ tokenizer: any Tokenizer, stopStrings: [String]) {
+    /// Begins a text.
+    ///
+    /// - Parameter isWatched: Whether ``stable`` is needed while the answer grows; stop strings always are.
+    init(_ tokenizer: any Tokenizer, stopStrings: [String], isWatched: Bool = true) {
         self.tokenizer = tokenizer
+        self.isWatched = isWatched || !stopStrings.isEmpty
         self.stopStrings = stopStrings.map { Array($0.utf8) }
     }
 
@@ -38,6 +44,7 @@ struct AnswerText {
     /// Reads one more token.
     mutating func append(_ token: Int) throws(GenerationError) {
         tokens.append(token)
+        guard isWatched else { return }
         let before = try text(tokens[windowStart..<readCount])
         let after = try text(tokens[windowStart...])
         // The bytes of a character may still be incomplete.

@@ -15,7 +15,7 @@ struct SearchSettings {
 
     /// The text of a new answer, where someone wants it.
     func makeText() -> AnswerText? {
-        tokenizer.map { AnswerText($0, stopStrings: options.stopStrings) }
+        tokenizer.map { AnswerText($0, stopStrings: options.stopStrings, isWatched: onToken != nil) }
     }
 
     /// An answer that has ended, with its text and cut before a stop string where there is a tokenizer.
