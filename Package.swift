@@ -18,10 +18,16 @@ func room(_ name: String, _ dependencies: [Target.Dependency], resources: [Resou
 }
 
 /// The tests of a room, in `Tests/<name>Tests`.
-func tests(of name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource]? = nil) -> Target {
+func tests(
+    of name: String,
+    _ dependencies: [Target.Dependency] = [],
+    exclude: [String] = [],
+    resources: [Resource]? = nil
+) -> Target {
     .testTarget(
         name: name + "Tests",
         dependencies: [.target(name: name)] + dependencies,
+        exclude: exclude,
         resources: resources,
         swiftSettings: strict
     )
@@ -92,6 +98,13 @@ let package = Package(
             "UniMedTesting",
             ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedModel"]
         ),
+        // Sound files, and how they are damaged: for tests, and for the program that feeds the readers with them.
+        room("UniMedFuzzing", ["Torch", "TorchCheckpoints", "UniMedTokenizers"]),
+        .executableTarget(
+            name: "unimed-fuzz",
+            dependencies: ["UniMedFuzzing", argumentParser],
+            swiftSettings: strict
+        ),
         .executableTarget(
             name: "unimed",
             dependencies: [
@@ -106,7 +119,8 @@ let package = Package(
 
         tests(of: "Torch", ["CTorch"]),
         tests(of: "TorchNN", ["Torch"]),
-        tests(of: "TorchCheckpoints", ["Torch", "TorchNN", "UniMedTesting"]),
+        tests(of: "TorchCheckpoints", ["Torch", "TorchNN", "UniMedTesting", "UniMedFuzzing"]),
+        tests(of: "UniMedFuzzing", ["UniMedTokenizers"]),
         tests(of: "UniMedData"),
         tests(of: "UniMedTokenizers"),
         tests(of: "UniMedMetrics", ["UniMedData"]),
@@ -116,7 +130,8 @@ let package = Package(
         tests(of: "UniMedReports", ["UniMedData", "UniMedMetrics"]),
         tests(
             of: "UniMedModel",
-            ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedTesting"]
+            ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedTesting"],
+            exclude: ["Fixtures"]
         ),
         tests(
             of: "UniMedTraining",

@@ -6,6 +6,10 @@ line from its standard output, so that both sides can take turns within one run:
     {"command": "operation", "name": "add", "repeats": 10000}   -> {"seconds": 0.011}
     {"command": "model", "file": ".../model.safetensors", "spec": {...}}  -> {"parameters": 123, "padding": 0.08}
     {"command": "steps", "count": 5, "dtype": "float32"}        -> {"seconds": [...], "losses": [...]}
+    {"command": "connector", "file": ".../connector.safetensors", "spec": {...}}  -> {"parameters": 123}
+    {"command": "connectorStep", "images": 4}                   -> {"seconds": 1.5}
+    {"command": "connectorResult", "images": 4, "file": "..."}  -> {"gradientNorm": 12.5}
+    {"command": "connectorEnd"}                                 -> {"parameters": 0}
 """
 
 import json
@@ -14,6 +18,7 @@ import time
 
 import torch
 
+from connector import ConnectorStep
 from model import TrainingStep
 
 
@@ -39,7 +44,7 @@ def time_operation(operation, repeats):
 
 def main():
     known = operations()
-    step = None
+    step = connector = None
     for line in sys.stdin:
         request = json.loads(line)
         command = request["command"]
@@ -58,6 +63,18 @@ def main():
                 losses.append(step.run(bfloat16=request["dtype"] == "bfloat16"))
                 seconds.append(time.perf_counter() - start)
             answer = {"seconds": seconds, "losses": losses}
+        elif command == "connector":
+            connector = ConnectorStep(request["file"], request["spec"])
+            answer = {"parameters": connector.parameter_count()}
+        elif command == "connectorStep":
+            seconds, _ = connector.run(request["images"])
+            connector.connector.zero_grad(set_to_none=True)
+            answer = {"seconds": seconds}
+        elif command == "connectorResult":
+            answer = {"gradientNorm": connector.result(request["images"], request["file"])}
+        elif command == "connectorEnd":
+            connector = None
+            answer = {"parameters": 0}
         else:
             answer = {"error": "unknown command " + command}
         print(json.dumps(answer), flush=True)

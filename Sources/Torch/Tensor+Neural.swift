@@ -11,6 +11,20 @@ extension Tensor {
         try Tensor.make("linear", self, weight, bias) { ct_linear(handle, weight.handle, bias?.handle, $0) }
     }
 
+    /// Consecutive groups of rows, each through a linear layer of its own: `[rows, in]` becomes `[rows, out]`.
+    ///
+    /// No product is done for a group without rows; the gradient of its weight is zero.
+    ///
+    /// - Parameters:
+    ///   - weight: `[groups, out, in]`, also a view with other strides, such as of weights stacked by columns.
+    ///   - bias: `[groups, out]`.
+    ///   - sizes: The number of rows of each group, which add up to all rows.
+    public func groupedLinear(_ weight: Tensor, bias: Tensor, sizes: [Int]) throws(TorchError) -> Tensor {
+        try Tensor.make("groupedLinear", self, weight, bias) {
+            ct_grouped_linear(handle, weight.handle, bias.handle, sizes, Int32(sizes.count), $0)
+        }
+    }
+
     /// Two-dimensional convolution of `[batch, in, height, width]` with `weight` `[out, in, kernel, kernel]`.
     public func convolution(_ weight: Tensor, bias: Tensor? = nil, stride: Int = 1, padding: Int = 0) throws(TorchError)
         -> Tensor
@@ -54,6 +68,18 @@ extension Tensor {
     /// Root-mean-square normalisation over the last dimension, with `weight` of its size.
     public func rmsNorm(weight: Tensor?, epsilon: Double) throws(TorchError) -> Tensor {
         try Tensor.make("rmsNorm", self, weight) { ct_rms_norm(handle, weight?.handle, size(-1), epsilon, $0) }
+    }
+
+    /// Rotary embedding of heads `[tokens, heads, width]`: `x · cos + swapped(x) · sin`, the halves of a head swapped.
+    ///
+    /// - Parameters:
+    ///   - cosines: `[tokens, 1, width]`, of this tensor's type.
+    ///   - signedSines: `[tokens, 1, width]`, negative in the first half.
+    ///   - headCount: How many heads are turned, from the first; the others are copied.
+    public func rotated(cosines: Tensor, signedSines: Tensor, headCount: Int) throws(TorchError) -> Tensor {
+        try Tensor.make("rotate", self, cosines, signedSines) {
+            ct_rotate(handle, cosines.handle, signedSines.handle, headCount, $0)
+        }
     }
 
     /// Rows of a table `[rows, width]` (this tensor) by index (int64): `[...]` becomes `[..., width]`.

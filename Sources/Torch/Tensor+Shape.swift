@@ -96,7 +96,7 @@ extension Tensor {
         try Tensor.make("gather", self, index) { ct_gather(handle, dimension, index.handle, $0) }
     }
 
-    /// A copy with the elements that `index` (int64, same rank) names along one dimension replaced by those of `source`.
+    /// The tensor with the elements of `source` at those places of one dimension that `index` (int64, same rank) names.
     public func scatter(_ dimension: Int, _ index: Tensor, _ source: Tensor) throws(TorchError) -> Tensor {
         try Tensor.make("scatter", self, index, source) {
             ct_scatter(handle, dimension, index.handle, source.handle, $0)

@@ -6,8 +6,9 @@ public enum Checkpoint {
     /// Opens a file or folder of weights.
     ///
     /// A file's form is told from its first bytes: a zip archive is what `torch.save` wrote, anything else must be
-    /// safetensors. In a folder the first of these is opened: `model.safetensors.index.json`, `model.safetensors`,
-    /// `pytorch_model.bin.index.json`, `pytorch_model.bin`, `adapter_model.safetensors`, `adapter_model.bin`.
+    /// safetensors. Other known forms, such as a pickle without an archive, are refused by name. In a folder the first of
+    /// these is opened: `model.safetensors.index.json`, `model.safetensors`, `pytorch_model.bin.index.json`,
+    /// `pytorch_model.bin`, `adapter_model.safetensors`, `adapter_model.bin`.
     ///
     /// - Parameters:
     ///   - url: The file or folder.
@@ -20,19 +21,25 @@ public enum Checkpoint {
             throw CheckpointError(.unreadable, file: url.path, String(cString: strerror(errno)))
         }
         if status.st_mode & S_IFMT == S_IFDIR { return try openFolder(url, at: keys) }
-        let isArchive = try firstBytes(of: url, count: 4) == [0x50, 0x4B, 0x03, 0x04]
-        if isArchive { return try PyTorchFile(contentsOf: url).weights(at: keys) }
-        if try isOldPickle(url) {
-            throw CheckpointError(
-                .unsupported,
-                file: url.path,
-                "a file in the form before PyTorch 1.6; save it again with a newer version"
-            )
+        return try openFile(url, at: keys)
+    }
+
+    /// Opens a file of weights; a folder is an error.
+    static func openFile(_ url: URL, at keys: [String]) throws(CheckpointError) -> any WeightSource {
+        switch FileForm(firstBytes: try firstBytes(of: url, count: FileForm.neededBytes)) {
+        case .archive: return try PyTorchFile(contentsOf: url).weights(at: keys)
+        case .refused(let reason): throw CheckpointError(.unsupported, file: url.path, reason)
+        case .safetensors:
+            guard keys.isEmpty else {
+                throw CheckpointError(
+                    .unsupported,
+                    file: url.path,
+                    key: keys.joined(separator: "/"),
+                    "only a .pth file has dictionaries in it"
+                )
+            }
+            return try SafetensorsFile(contentsOf: url)
         }
-        guard keys.isEmpty else {
-            throw CheckpointError(.unsupported, file: url.path, key: keys.joined(separator: "/"), "not in a .pth file")
-        }
-        return try SafetensorsFile(contentsOf: url)
     }
 
     private static func openFolder(_ folder: URL, at keys: [String]) throws(CheckpointError) -> any WeightSource {
@@ -43,7 +50,8 @@ public enum Checkpoint {
         for name in names {
             let file = folder.appending(path: name)
             guard FileManager.default.fileExists(atPath: file.path) else { continue }
-            return name.hasSuffix(".index.json") ? try ShardedWeights(index: file) : try open(file, at: keys)
+            return name.hasSuffix(".index.json")
+                ? try ShardedWeights(index: file, at: keys) : try openFile(file, at: keys)
         }
         throw CheckpointError(
             .unreadable,
@@ -66,12 +74,6 @@ public enum Checkpoint {
         }
         return Array(bytes.prefix(got))
     }
-
-    /// Whether a file begins with the number that PyTorch wrote first before version 1.6.
-    private static func isOldPickle(_ url: URL) throws(CheckpointError) -> Bool {
-        let number: [UInt8] = [0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19]
-        return try firstBytes(of: url, count: number.count) == number
-    }
 }
 
 /// Weights in several files with an index that says which tensor is where.
@@ -87,10 +89,22 @@ public final class ShardedWeights: WeightSource {
 
     /// Opens an index (`model.safetensors.index.json`) and its files, which must hold exactly what the index says.
     ///
+    /// - Parameters:
+    ///   - index: The index.
+    ///   - dictionary: Where in its `.bin` files the state dictionaries are; empty for files that are one.
     /// - Throws: ``CheckpointError`` of kind `unreadable`, `malformed` or `unsupported`, which names index or file.
-    public init(index: URL) throws(CheckpointError) {
+    public init(index: URL, at dictionary: [String] = []) throws(CheckpointError) {
         path = index.path
         let file = try MappedFile(path: index.path)
+        guard file.bytes.count <= SafetensorsFile.maximumHeaderLength else {
+            throw CheckpointError(
+                .malformed,
+                file: index.path,
+                "the index is too large",
+                expected: "at most \(SafetensorsFile.maximumHeaderLength) bytes",
+                got: "\(file.bytes.count)"
+            )
+        }
         let json: HeaderJSON
         do throws(HeaderJSON.ParseError) {
             json = try HeaderJSON(parsing: UnsafeRawBufferPointer(file.bytes))
@@ -110,7 +124,8 @@ public final class ShardedWeights: WeightSource {
             }
             shardOfKey[key] = name
             if shards[name] == nil {
-                shards[name] = try Checkpoint.open(index.deletingLastPathComponent().appending(path: name))
+                let shard = index.deletingLastPathComponent().appending(path: name)
+                shards[name] = try Checkpoint.openFile(shard, at: dictionary)
             }
         }
         for (name, shard) in shards {

@@ -2,7 +2,7 @@
 ///
 /// Foundation's reader keeps one of two equal keys without a word, and does not keep the order; here equal keys are an
 /// error. Nesting is limited, so that a file cannot exhaust the stack.
-enum HeaderJSON {
+package enum HeaderJSON {
     case object([(key: String, value: HeaderJSON)])
     case array([HeaderJSON])
     case string(String)
@@ -13,20 +13,23 @@ enum HeaderJSON {
 
     static let maximumDepth = 8
 
+    /// The most values of a text: far more than any checkpoint has, and few enough to fit the memory.
+    static let maximumValueCount = 4_000_000
+
     /// Why a text is not JSON, with the offset of the byte.
-    struct ParseError: Error {
-        let message: String
-        let offset: Int
+    package struct ParseError: Error {
+        package let message: String
+        package let offset: Int
     }
 
-    init(parsing bytes: UnsafeRawBufferPointer) throws(ParseError) {
+    package init(parsing bytes: UnsafeRawBufferPointer) throws(ParseError) {
         var parser = Parser(bytes: bytes)
         self = try parser.value(depth: 0)
         parser.skipSpace()
         guard parser.position == bytes.count else { throw parser.error("text after the end") }
     }
 
-    var kind: String {
+    package var kind: String {
         switch self {
         case .object: "an object"
         case .array: "a list"
@@ -39,7 +42,7 @@ enum HeaderJSON {
     }
 
     /// Non-negative whole numbers, `nil` when this is anything else.
-    var sizes: [Int]? {
+    package var sizes: [Int]? {
         guard case .array(let values) = self else { return nil }
         var sizes: [Int] = []
         sizes.reserveCapacity(values.count)
@@ -51,7 +54,7 @@ enum HeaderJSON {
     }
 
     /// A text as a JSON string, with quotes.
-    static func quoted(_ text: String) -> String {
+    package static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {
@@ -72,6 +75,7 @@ enum HeaderJSON {
     private struct Parser {
         let bytes: UnsafeRawBufferPointer
         var position = 0
+        var valueCount = 0
 
         func error(_ message: String) -> ParseError { ParseError(message: message, offset: position) }
 
@@ -93,6 +97,8 @@ enum HeaderJSON {
 
         mutating func value(depth: Int) throws(ParseError) -> HeaderJSON {
             guard depth < HeaderJSON.maximumDepth else { throw error("nested too deeply") }
+            valueCount += 1
+            guard valueCount <= HeaderJSON.maximumValueCount else { throw error("too many values") }
             switch try next() {
             case UInt8(ascii: "{"): return try object(depth: depth)
             case UInt8(ascii: "["): return try array(depth: depth)

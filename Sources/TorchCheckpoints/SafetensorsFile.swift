@@ -205,13 +205,43 @@ public final class SafetensorsFile: WeightSource {
         metadata: [String: String] = [:],
         to url: URL
     ) throws(CheckpointError) {
-        var seen: Set<String> = ["__metadata__"]
+        var seen: Set<String> = []
         for (name, _) in tensors where !seen.insert(name).inserted {
-            throw CheckpointError(.unwritable, file: url.path, key: name, "the key is reserved or there twice")
+            throw CheckpointError(.unwritable, file: url.path, key: name, "the key is there twice")
         }
-        let ordered = tensors.map { (name: $0.0, tensor: $0.1, dtype: $0.1.dtype) }.sorted {
-            ($1.dtype.byteCount, $0.name) < ($0.dtype.byteCount, $1.name)
+        try write(TensorWeights(tensors.map { (name: $0.0, tensor: $0.1) }), metadata: metadata, to: url)
+    }
+
+    /// Writes the tensors of a source to a file, which is there completely or not at all.
+    ///
+    /// Tensors are asked for one by one in the order of the file, so that a source that computes or maps them never has
+    /// more than one in memory. The form is the same as for tensors in memory.
+    ///
+    /// - Parameters:
+    ///   - source: The tensors.
+    ///   - keys: Which of them; `nil` is all.
+    ///   - metadata: Texts for the header.
+    ///   - url: The file.
+    /// - Throws: ``CheckpointError`` of kind `unwritable` when a name is reserved, or with the path and the system's
+    ///   reason, or what the source throws.
+    public static func write(
+        _ source: any WeightSource,
+        keys: [String]? = nil,
+        metadata: [String: String] = [:],
+        to url: URL
+    ) throws(CheckpointError) {
+        var entries: [(name: String, dtype: DType, shape: [Int], byteCount: Int)] = []
+        for name in keys ?? source.keys {
+            guard name != "__metadata__" else {
+                throw CheckpointError(.unwritable, file: url.path, key: name, "the key is reserved")
+            }
+            let (shape, dtype) = (try source.shape(of: name), try source.dtype(of: name))
+            guard let count = byteCount(shape, dtype) else {
+                throw CheckpointError(.unwritable, file: url.path, key: name, "its shape is too large", got: "\(shape)")
+            }
+            entries.append((name: name, dtype: dtype, shape: shape, byteCount: count))
         }
+        entries.sort { ($1.dtype.byteCount, $0.name) < ($0.dtype.byteCount, $1.name) }
         var fields: [String] = []
         if !metadata.isEmpty {
             let texts = metadata.sorted { $0.key < $1.key }
@@ -219,12 +249,12 @@ public final class SafetensorsFile: WeightSource {
             fields.append("\"__metadata__\":{\(texts.joined(separator: ","))}")
         }
         var end = 0
-        for (name, tensor, dtype) in ordered {
-            let shape = tensor.shape.map(String.init).joined(separator: ",")
+        for entry in entries {
+            let shape = entry.shape.map(String.init).joined(separator: ",")
             let begin = end
-            end += tensor.byteCount
+            end += entry.byteCount
             fields.append(
-                "\(HeaderJSON.quoted(name)):{\"dtype\":\"\(dtype.safetensorsCode)\",\"shape\":[\(shape)],"
+                "\(HeaderJSON.quoted(entry.name)):{\"dtype\":\"\(entry.dtype.safetensorsCode)\",\"shape\":[\(shape)],"
                     + "\"data_offsets\":[\(begin),\(end)]}"
             )
         }
@@ -236,13 +266,24 @@ public final class SafetensorsFile: WeightSource {
         let length = UInt64(header.count).littleEndian
         try DurableFile.write(to: url) { writer throws(CheckpointError) in
             try writer.write(withUnsafeBytes(of: length) { Data($0) } + header)
-            for (name, tensor, _) in ordered {
+            for entry in entries {
+                let tensor = try source.tensor(named: entry.name)
+                guard tensor.dtype == entry.dtype, tensor.shape == entry.shape else {
+                    throw CheckpointError(
+                        .tensor,
+                        file: source.path,
+                        key: entry.name,
+                        "the tensor is not as announced",
+                        expected: "\(entry.dtype.rawValue)\(entry.shape)",
+                        got: tensor.summary
+                    )
+                }
                 do {
                     try tensor.withHostBytes { bytes in try writer.write(bytes) }
                 } catch let error as CheckpointError {
                     throw error
                 } catch {
-                    throw CheckpointError(.tensor, file: url.path, key: name, "\(error)")
+                    throw CheckpointError(.tensor, file: url.path, key: entry.name, "\(error)")
                 }
             }
         }

@@ -10,8 +10,15 @@ struct Unpickler {
     /// The deepest nesting of lists, tuples and dictionaries.
     static let maximumDepth = 64
 
-    /// The most values of the resulting tree; a pickle can name one object many times.
-    static let maximumValueCount = 10_000_000
+    /// The most values in all containers, and in the resulting tree; a pickle can name one object many times.
+    static let maximumValueCount = 4_000_000
+
+    /// The most objects, memory cells and open values of a pickle, each: a checkpoint of a hundred thousand tensors needs
+    /// less than half of it, and a short pickle of many one-byte instructions cannot fill the memory.
+    static let maximumObjectCount = 2_000_000
+
+    /// The longest name of a storage or device.
+    static let maximumNameLength = 256
 
     private enum Global {
         case orderedDictionary
@@ -48,6 +55,7 @@ struct Unpickler {
     private var marks: [Int] = []
     private var memo: [Int: Item] = [:]
     private var objects: [Object] = []
+    private var containedCount = 0
 
     private init(bytes: [UInt8], reader: StorageReader) {
         self.bytes = bytes
@@ -122,6 +130,7 @@ struct Unpickler {
         guard let mark = marks.popLast() else { throw malformed("a mark is missing") }
         let items = Array(stack[mark...])
         stack.removeSubrange(mark...)
+        try count(items.count)
         return items
     }
 
@@ -129,12 +138,25 @@ struct Unpickler {
         guard stack.count - (marks.last ?? 0) >= count else { throw malformed("its stack is empty") }
         let items = Array(stack.suffix(count))
         stack.removeLast(count)
-        push(.tuple(items))
+        try self.count(count)
+        try push(.tuple(items))
     }
 
-    private mutating func push(_ object: Object) {
-        stack.append(.object(objects.count))
+    /// Counts what goes into a container.
+    private mutating func count(_ values: Int) throws(CheckpointError) {
+        containedCount += values
+        guard containedCount <= Self.maximumValueCount else { throw malformed("it has too many values") }
+    }
+
+    private mutating func push(_ object: Object) throws(CheckpointError) {
+        guard objects.count < Self.maximumObjectCount else { throw malformed("it has too many objects") }
+        try push(.object(objects.count))
         objects.append(object)
+    }
+
+    private mutating func push(_ item: Item) throws(CheckpointError) {
+        guard stack.count < Self.maximumObjectCount else { throw malformed("it has too many open values") }
+        stack.append(item)
     }
 
     private func topObject() throws(CheckpointError) -> Int {
@@ -166,12 +188,13 @@ struct Unpickler {
 
     private mutating func remember(_ index: Int) throws(CheckpointError) {
         guard stack.count > (marks.last ?? 0), let top = stack.last else { throw malformed("its stack is empty") }
+        guard memo.count < Self.maximumObjectCount else { throw malformed("it remembers too many values") }
         memo[index] = top
     }
 
     private mutating func recall(_ index: Int) throws(CheckpointError) {
         guard let item = memo[index] else { throw malformed("it names value \(index), which it never remembered") }
-        stack.append(item)
+        try push(item)
     }
 
     // MARK: Instructions
@@ -189,33 +212,38 @@ struct Unpickler {
             case UInt8(ascii: "."):  // STOP
                 guard marks.isEmpty, stack.count == 1 else { throw malformed("it ends with an open value") }
                 return try pop()
-            case UInt8(ascii: "("): marks.append(stack.count)  // MARK
-            case UInt8(ascii: "N"): stack.append(.none)
-            case 0x88: stack.append(.bool(true))
-            case 0x89: stack.append(.bool(false))
+            case UInt8(ascii: "("):  // MARK
+                guard marks.count < Self.maximumObjectCount else { throw malformed("it has too many open values") }
+                marks.append(stack.count)
+            case UInt8(ascii: "N"): try push(.none)
+            case 0x88: try push(.bool(true))
+            case 0x89: try push(.bool(false))
             case UInt8(ascii: "J"):  // BININT
-                stack.append(.int(Int(Int32(truncatingIfNeeded: try number(4)))))
-            case UInt8(ascii: "K"): stack.append(.int(Int(try number(1))))
-            case UInt8(ascii: "M"): stack.append(.int(Int(try number(2))))
-            case 0x8A: stack.append(.int(try long()))  // LONG1
+                try push(.int(Int(Int32(truncatingIfNeeded: try number(4)))))
+            case UInt8(ascii: "K"): try push(.int(Int(try number(1))))
+            case UInt8(ascii: "M"): try push(.int(Int(try number(2))))
+            case 0x8A: try push(.int(try long()))  // LONG1
             case UInt8(ascii: "G"):  // BINFLOAT, big-endian
                 let pattern = try number(8)
-                stack.append(.double(Double(bitPattern: pattern.byteSwapped)))
-            case UInt8(ascii: "X"): stack.append(.string(try text(Int(clamping: try number(4)))))  // BINUNICODE
-            case 0x8C: stack.append(.string(try text(Int(clamping: try number(1)))))  // SHORT_BINUNICODE
-            case 0x8D: stack.append(.string(try text(Int(clamping: try number(8)))))  // BINUNICODE8
-            case UInt8(ascii: "]"): push(.list([]))
-            case UInt8(ascii: "}"): push(.dictionary([]))
-            case UInt8(ascii: ")"): push(.tuple([]))
+                try push(.double(Double(bitPattern: pattern.byteSwapped)))
+            case UInt8(ascii: "X"): try push(.string(try text(Int(clamping: try number(4)))))  // BINUNICODE
+            case 0x8C: try push(.string(try text(Int(clamping: try number(1)))))  // SHORT_BINUNICODE
+            case 0x8D: try push(.string(try text(Int(clamping: try number(8)))))  // BINUNICODE8
+            case UInt8(ascii: "]"): try push(Object.list([]))
+            case UInt8(ascii: "}"): try push(Object.dictionary([]))
+            case UInt8(ascii: ")"): try push(Object.tuple([]))
             case 0x85: try pushTuple(1)
             case 0x86: try pushTuple(2)
             case 0x87: try pushTuple(3)
-            case UInt8(ascii: "t"): push(.tuple(try popToMark()))
-            case UInt8(ascii: "a"): try append([try pop()])
+            case UInt8(ascii: "t"): try push(.tuple(try popToMark()))
+            case UInt8(ascii: "a"):  // APPEND
+                try count(1)
+                try append([try pop()])
             case UInt8(ascii: "e"): try append(try popToMark())
             case UInt8(ascii: "s"):  // SETITEM
                 let value = try pop()
                 let key = try pop()
+                try count(2)
                 try set([key, value])
             case UInt8(ascii: "u"): try set(try popToMark())
             case UInt8(ascii: "q"): try remember(Int(try number(1)))
@@ -225,13 +253,13 @@ struct Unpickler {
             case UInt8(ascii: "j"): try recall(Int(try number(4)))
             case UInt8(ascii: "c"):  // GLOBAL
                 let module = try line()
-                stack.append(.global(try global(module, try line())))
+                try push(.global(try global(module, try line())))
             case 0x93:  // STACK_GLOBAL
                 guard case .string(let name) = try pop(), case .string(let module) = try pop() else {
                     throw malformed("a name is not a text")
                 }
-                stack.append(.global(try global(module, name)))
-            case UInt8(ascii: "Q"): push(.storage(try storage(try pop())))  // BINPERSID
+                try push(.global(try global(module, name)))
+            case UInt8(ascii: "Q"): try push(.storage(try storage(try pop())))  // BINPERSID
             case UInt8(ascii: "R"):  // REDUCE
                 let arguments = try pop()
                 try reduce(try pop(), arguments)
@@ -301,9 +329,9 @@ struct Unpickler {
         }
     }
 
-    /// Non-negative numbers of a tuple, `nil` when it is something else.
+    /// At most 64 non-negative numbers of a tuple, `nil` when it is something else.
     private func sizes(_ item: Item) -> [Int]? {
-        guard let items = elements(item) else { return nil }
+        guard let items = elements(item), items.count <= 64 else { return nil }
         var sizes: [Int] = []
         for item in items {
             guard case .int(let size) = item, size >= 0 else { return nil }
@@ -317,7 +345,7 @@ struct Unpickler {
             case .global(.storage(let dtype)) = fields[1], case .string(let key) = fields[2], case .string = fields[3],
             case .int(let count) = fields[4]
         else { throw malformed("a reference to something that is no storage of a known type") }
-        guard let size = reader.size(of: key) else {
+        guard key.utf8.count <= Self.maximumNameLength, let size = reader.size(of: key) else {
             throw malformed("it names the storage '\(CheckpointError.shortened(key))', which the archive does not have")
         }
         guard count >= 0, case let (bytes, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount),
@@ -389,26 +417,28 @@ struct Unpickler {
         switch function {
         case .orderedDictionary:
             guard arguments.isEmpty else { throw malformed("an OrderedDict with arguments") }
-            push(.dictionary([]))
-        case .rebuildTensor: push(.tensor(try tensor(arguments)))
+            try push(.dictionary([]))
+        case .rebuildTensor: try push(.tensor(try tensor(arguments)))
         case .rebuildParameter:
             guard let first = arguments.first, case .object(let index) = first, case .tensor = objects[index] else {
                 throw malformed("a parameter without a tensor")
             }
-            stack.append(first)
+            try push(first)
         case .size:
             guard arguments.count == 1, let sizes = sizes(arguments[0]) else {
                 throw malformed("a torch.Size of no sizes")
             }
-            push(.tuple(sizes.map(Item.int)))
+            try push(.tuple(sizes.map(Item.int)))
         case .device:
-            guard case .string(let type) = arguments.first, arguments.count <= 2 else {
+            guard case .string(let type) = arguments.first, arguments.count <= 2,
+                type.utf8.count <= Self.maximumNameLength
+            else {
                 throw malformed("a torch.device without a name")
             }
             if arguments.count == 2, case .int(let index) = arguments[1] {
-                stack.append(.string("\(type):\(index)"))
+                try push(.string("\(type):\(index)"))
             } else {
-                stack.append(.string(type))
+                try push(.string(type))
             }
         case .storage, .name: throw malformed("it calls something that cannot be called")
         }

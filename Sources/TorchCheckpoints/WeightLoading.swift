@@ -108,6 +108,11 @@ public func loadWeights(
     allowedMissing: [String] = []
 ) throws(CheckpointError) -> WeightLoadingReport {
     let (keys, report) = try match(parameters, with: source, map: map, allowedMissing: allowedMissing)
+    // Copying to the meta device would succeed and change nothing.
+    precondition(
+        parameters.allSatisfy { $0.tensor.device != .meta },
+        "weights without memory are set through their module"
+    )
     for (name, parameter) in parameters {
         guard let key = keys[name] else { continue }
         let tensor = try source.tensor(named: key)

@@ -23,7 +23,8 @@ public final class SequenceLayout {
     private let padding: Tensor?
     /// For each token its place in `[sequences, longest]`, or -1 for filler.
     private let places: Tensor?
-    private var causalBias: Tensor?
+    /// By window.
+    private var causalBiases: [Int: Tensor] = [:]
 
     /// Makes the layout of sequences with these lengths.
     ///
@@ -94,12 +95,17 @@ public final class SequenceLayout {
     /// What a causal model adds to its scores, 0 or minus infinity: `[longest, longest]`.
     ///
     /// Padding stands behind the tokens of its sequence, so the causal mask hides it as well.
-    func causalMask(dtype: DType, device: Device) throws(TorchError) -> Tensor {
-        if let causalBias, causalBias.dtype == dtype, causalBias.device == device { return causalBias }
+    ///
+    /// - Parameter window: How many tokens a token sees, itself included; `nil` is all before it.
+    func causalMask(window: Int?, dtype: DType, device: Device) throws(TorchError) -> Tensor {
+        let window = min(window ?? longest, longest)
+        if let bias = causalBiases[window], bias.dtype == dtype, bias.device == device { return bias }
         let index = try Tensor.arange(0, Double(longest), device: device)
-        let future = try index.unsqueeze(0).compare(.greater, index.unsqueeze(1))
-        let bias = try Tensor.zeros([longest, longest], dtype: dtype, device: device).maskedFill(future, -.infinity)
-        causalBias = bias
+        let (key, query) = (try index.unsqueeze(0), try index.unsqueeze(1))
+        let visible = try key.compare(.lessOrEqual, query).and(key.compare(.greater, query - Double(window)))
+        let bias = try Tensor.zeros([longest, longest], dtype: dtype, device: device)
+            .maskedFill(visible.not(), -.infinity)
+        causalBiases[window] = bias
         return bias
     }
 }
@@ -116,49 +122,99 @@ public enum Attention {
     ///   - key: `[tokens, keyHeads, headSize]`, with `keyHeads` a divisor of `heads`.
     ///   - value: `[tokens, keyHeads, headSize]`.
     ///   - causal: Whether a token sees only itself and those before it.
+    ///   - window: With `causal`, how many tokens a token sees, itself included: token `i` sees `i - window < j <= i`.
+    ///     Default: all before it.
     /// - Returns: `[tokens, heads * headSize]`.
     public static func withinSequences(
         query: Tensor,
         key: Tensor,
         value: Tensor,
         layout: SequenceLayout,
-        causal: Bool
+        causal: Bool,
+        window: Int? = nil
     ) throws(TorchError) -> Tensor {
-        let heads = query.size(1)
-        let headSize = query.size(2)
-        let scale = 1 / Double(headSize).squareRoot()
-        // [B, H, L, D]; what has to be moved is moved at once.
-        let (q, k, v): (Tensor, Tensor, Tensor)
-        if layout.isPadded {
-            let keyHeads = key.size(1)
-            let fused = try layout.pad(Tensor.cat([query, key, value], dimension: 1)).transpose(1, 2)
-            let parts = try fused.split([heads, keyHeads, keyHeads], dimension: 1)
-            (q, k, v) = (parts[0], parts[1], parts[2])
-        } else {
-            (q, k, v) = (
-                try layout.pad(query).transpose(1, 2), try layout.pad(key).transpose(1, 2),
-                try layout.pad(value).transpose(1, 2)
+        let (heads, keyHeads) = (query.size(1), key.size(1))
+        guard !layout.isPadded else {
+            let fused = try Tensor.cat([query, key, value], dimension: 1)
+            return try withinSequences(
+                fused: fused,
+                headCount: heads,
+                keyHeadCount: keyHeads,
+                layout: layout,
+                causal: causal,
+                window: window
             )
         }
+        return try withinSequences(
+            laidOut: [query, key, value].map { part throws(TorchError) in try layout.pad(part).transpose(1, 2) },
+            layout: layout,
+            causal: causal,
+            window: window
+        )
+    }
+
+    /// Attention of every sequence of a layout to itself, of queries, keys and values that lie side by side.
+    ///
+    /// - Parameters:
+    ///   - fused: `[tokens, headCount + 2 · keyHeadCount, headSize]`: queries, then keys, then values.
+    ///   - causal: Whether a token sees only itself and those before it.
+    ///   - window: As in the form with separate parts.
+    /// - Returns: `[tokens, headCount * headSize]`.
+    public static func withinSequences(
+        fused: Tensor,
+        headCount: Int,
+        keyHeadCount: Int,
+        layout: SequenceLayout,
+        causal: Bool,
+        window: Int? = nil
+    ) throws(TorchError) -> Tensor {
+        // What has to be moved is moved at once.
+        try withinSequences(
+            laidOut: layout.pad(fused).transpose(1, 2).split([headCount, keyHeadCount, keyHeadCount], dimension: 1),
+            layout: layout,
+            causal: causal,
+            window: window
+        )
+    }
+
+    /// Attention of queries, keys and values `[B, H, L, D]`.
+    private static func withinSequences(
+        laidOut parts: [Tensor],
+        layout: SequenceLayout,
+        causal: Bool,
+        window: Int?
+    ) throws(TorchError) -> Tensor {
+        precondition(window == nil || causal, "a window belongs to causal attention")
+        precondition(window.map { $0 > 0 } ?? true, "a token sees at least itself")
+        let (q, k, v) = (parts[0], parts[1], parts[2])
+        let (heads, headSize) = (q.size(1), q.size(3))
+        let scale = 1 / Double(headSize).squareRoot()
         let attended: Tensor
-        if query.device.isCPU && layout.longest <= longestPlainSequence {
+        if q.device.isCPU && layout.longest <= longestPlainSequence {
             attended = try plain(
                 q,
                 repeatHeads(k, to: heads),
                 repeatHeads(v, to: heads),
                 scale: scale,
                 bias: causal
-                    ? layout.causalMask(dtype: query.dtype, device: query.device)
-                    : paddingBias(layout, heads: heads, dtype: query.dtype, device: query.device)
+                    ? layout.causalMask(window: window, dtype: q.dtype, device: q.device)
+                    : paddingBias(layout, heads: heads, dtype: q.dtype, device: q.device)
             )
         } else {
-            // Without a causal mask, padding would be seen.
-            let mask = !causal && layout.isPadded ? try keyMask(layout, device: query.device) : nil
+            // A window that no sequence reaches changes nothing, and the kernel needs no mask.
+            let isWindowed = window.map { $0 < layout.longest } ?? false
+            let mask: Tensor?
+            if isWindowed {
+                mask = try layout.causalMask(window: window, dtype: q.dtype, device: q.device)
+            } else {
+                // Without a causal mask, padding would be seen.
+                mask = !causal && layout.isPadded ? try keyMask(layout, device: q.device) : nil
+            }
             attended = try q.attention(
                 key: k,
                 value: v,
                 mask: mask,
-                causal: causal,
+                causal: causal && !isWindowed,
                 scale: scale,
                 grouped: k.size(1) != heads
             )

@@ -1,10 +1,37 @@
 import Foundation
 public import Torch
 
+/// How the wave lengths of a rotary embedding are stretched for sequences longer than a model was first trained on.
+public enum RotaryScaling: Sendable, Equatable {
+    /// Every wave length times `factor`: positions are as it were interpolated.
+    case linear(factor: Double)
+    /// Llama 3.1's: short waves stay, long ones are stretched by `factor`, and those between move smoothly.
+    ///
+    /// A wave length below `originalLength / highFrequencyFactor` stays, one above
+    /// `originalLength / lowFrequencyFactor` is stretched.
+    ///
+    /// `originalLength` is the length in tokens that the model was first trained on.
+    case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalLength: Int)
+
+    /// The frequency, in radians per token, that takes the place of another one.
+    public func scaled(_ frequency: Double) -> Double {
+        switch self {
+        case .linear(let factor): return frequency / factor
+        case .llama3(let factor, let low, let high, let originalLength):
+            let waves = Double(originalLength) * frequency / (2 * Double.pi)
+            if waves > high { return frequency }
+            if waves < low { return frequency / factor }
+            let smooth = (waves - low) / (high - low)
+            return (1 - smooth) * frequency / factor + smooth * frequency
+        }
+    }
+}
+
 /// Rotary position embedding with the two halves of a head as pairs, as in Llama checkpoints of Hugging Face.
 public final class RotaryEmbedding {
     private let headSize: Int
     private let theta: Double
+    private let scaling: RotaryScaling?
     private var cosines: Tensor?
     private var sines: Tensor?
 
@@ -13,10 +40,12 @@ public final class RotaryEmbedding {
     /// - Parameters:
     ///   - headSize: The width of one head; even.
     ///   - theta: The base of the wave lengths. Default: 10,000.
-    public init(headSize: Int, theta: Double = 10_000) {
+    ///   - scaling: How the wave lengths are stretched. Default: not at all.
+    public init(headSize: Int, theta: Double = 10_000, scaling: RotaryScaling? = nil) {
         precondition(headSize.isMultiple(of: 2), "a rotary head has an even width, got \(headSize)")
         self.headSize = headSize
         self.theta = theta
+        self.scaling = scaling
     }
 
     /// Cosines and sines of positions, to be used by every layer of one pass.
@@ -44,7 +73,10 @@ public final class RotaryEmbedding {
 
     private func buildTables(length: Int, device: Device) throws(TorchError) {
         let half = headSize / 2
-        let frequencies = (0..<half).map { Float(1 / theta.power(Double(2 * $0) / Double(headSize))) }
+        let frequencies = (0..<half).map { index in
+            let frequency = 1 / theta.power(Double(2 * index) / Double(headSize))
+            return Float(scaling?.scaled(frequency) ?? frequency)
+        }
         let positions = try Tensor.arange(0, Double(length), dtype: .float32).unsqueeze(1)
         let angles = try positions * Tensor(frequencies).unsqueeze(0)
         let sine = try angles.sin()
@@ -54,10 +86,14 @@ public final class RotaryEmbedding {
     }
 
     /// Rotates heads: `[tokens, heads, headSize]`.
-    public static func rotate(_ x: Tensor, by angles: Angles) throws(TorchError) -> Tensor {
-        let (tokens, heads, width) = (x.size(0), x.size(1), x.size(2))
-        let swapped = try x.reshape(tokens, heads, 2, width / 2).flip(2).reshape(tokens, heads, width)
-        return try x * angles.cosines + swapped * angles.signedSines
+    ///
+    /// - Parameter headCount: How many heads are rotated, from the first; the others are copied. Default: all.
+    public static func rotate(_ x: Tensor, by angles: Angles, headCount: Int? = nil) throws(TorchError) -> Tensor {
+        try x.rotated(
+            cosines: angles.cosines,
+            signedSines: angles.signedSines,
+            headCount: headCount ?? x.size(1)
+        )
     }
 }
 

@@ -53,6 +53,9 @@ public struct Sample: Codable, Sendable, Equatable {
     /// What the picture shows, by field (`modality`, `plane`, …): the labels vision pretraining may use.
     public var fields: [String: String]?
 
+    /// How the picture was taken, where the data set says it: the field `modality`.
+    public var modality: String? { fields?["modality"] }
+
     /// Makes a sample.
     public init(
         id: String,

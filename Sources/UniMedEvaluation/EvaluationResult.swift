@@ -66,7 +66,8 @@ public struct EvaluationResult: Sendable {
     public var table: EvaluationTable
     /// Every answer, in the order of the samples.
     public var predictions: [PredictionRecord]
-    /// The routing weights per task, in the order of the tasks; tasks without images are left out.
+    /// The routing weights per task, in the order of the tasks; tasks without images are left out, and
+    /// all where the connector has no experts.
     public var routing: [TaskRouting]
     /// The time that answering took, in seconds.
     public var seconds: Double

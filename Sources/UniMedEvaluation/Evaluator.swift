@@ -112,14 +112,23 @@ public struct Evaluator {
     ///   - task: The task.
     ///   - instruction: What is asked, without the task's tag.
     ///   - pixels: The picture, `size * size * 3` bytes of RGB in the size at which pictures are kept; `nil` for none.
+    ///   - modality: How the picture was taken, which only a hard router by modality needs to know.
     /// - Returns: The model's answer, as it came.
     /// - Throws: ``EvaluationError``.
     public func answer(
         task: MedicalTask,
         instruction: String,
-        pixels: [UInt8]? = nil
+        pixels: [UInt8]? = nil,
+        modality: String? = nil
     ) throws(EvaluationError) -> String {
-        try answer(task, instruction, choices: nil, generation: options.generation, pixels: pixels).text
+        try answer(
+            task,
+            instruction,
+            choices: nil,
+            modality: modality,
+            generation: options.generation,
+            pixels: pixels
+        ).text
     }
 
     /// The answer to a request.
@@ -142,6 +151,7 @@ public struct Evaluator {
             request.task,
             request.instruction(),
             choices: request.choices,
+            modality: request.modality,
             generation: request.generation ?? options.generation,
             pixels: pixels,
             isCancelled: isCancelled,
@@ -153,6 +163,7 @@ public struct Evaluator {
         _ task: MedicalTask,
         _ instruction: String,
         choices: [String]?,
+        modality: String?,
         generation: GenerationOptions,
         pixels: [UInt8]?,
         isCancelled: () -> Bool = { false },
@@ -163,7 +174,7 @@ public struct Evaluator {
             throw .invalidOption(field: "pixels", expected: "\(size * size * 3) bytes", got: "\(pixels.count)")
         }
         let encoder = PromptEncoder(tokenizer: tokenizer, imageTokenCount: model.configuration.imageTokenCount)
-        let prompt = try wrapping { () throws(TokenizerError) in
+        var prompt = try wrapping { () throws(TokenizerError) in
             try encoder.evaluation(
                 task: task,
                 instruction: instruction,
@@ -171,6 +182,7 @@ public struct Evaluator {
                 form: options.promptForm
             )
         }
+        prompt.modality = modality
         var features: Tensor?
         if let pixels {
             features = try wrapping { () throws(TorchError) in
@@ -208,7 +220,7 @@ public struct Evaluator {
                 try TaskRegistry.definition(of: sample.task).instruction(for: sample, templateSeed: options.seed)
             }
             let untagged = Evaluator.withoutTag(instruction, task: sample.task)
-            let prompt = try wrapping { () throws(TokenizerError) in
+            var prompt = try wrapping { () throws(TokenizerError) in
                 try encoder.evaluation(
                     task: sample.task,
                     instruction: untagged,
@@ -216,6 +228,7 @@ public struct Evaluator {
                     form: options.promptForm
                 )
             }
+            prompt.modality = sample.modality
             questions.append(Question(sample: sample, instruction: untagged, prompt: prompt, picture: picture))
         }
         return questions
@@ -336,19 +349,22 @@ public struct Evaluator {
         }
     }
 
-    /// The mean routing weights per task, over at most this many images of each.
+    /// The mean routing weights per task, over at most this many images of each; nothing for a connector without experts.
     private static let routingImageCount = 128
 
     private func routing(
         of questions: [Question],
         features: any ImageFeatureSource
     ) throws(EvaluationError) -> [TaskRouting] {
+        guard model.configuration.connector.expertCount > 0 else { return [] }
         var summaries: [TaskRouting] = []
         for task in MedicalTask.allCases {
-            var pictures: [Int] = []
+            var pictures: [Picture] = []
             var seen: Set<Int> = []
             for question in questions where question.sample.task == task {
-                if let picture = question.picture, seen.insert(picture).inserted { pictures.append(picture) }
+                if let picture = question.picture, seen.insert(picture).inserted {
+                    pictures.append(Picture(position: picture, modality: question.prompt.modality))
+                }
             }
             let chosen = Array(pictures.prefix(Evaluator.routingImageCount))
             guard !chosen.isEmpty else { continue }
@@ -358,8 +374,13 @@ public struct Evaluator {
         return summaries
     }
 
+    private struct Picture {
+        let position: Int
+        let modality: String?
+    }
+
     private func meanWeights(
-        of pictures: [Int],
+        of pictures: [Picture],
         _ task: MedicalTask,
         _ features: any ImageFeatureSource
     ) throws(TorchError) -> [Double] {
@@ -369,9 +390,11 @@ public struct Evaluator {
             for start in stride(from: 0, to: pictures.count, by: 32) {
                 let part = Array(pictures[start..<min(pictures.count, start + 32)])
                 let tasks = [Int](repeating: number, count: part.count)
-                let tokens = try features.features(at: part).to(model.device)
-                let weights = try model.alignedTokens(of: tokens, tasks: tasks).routingWeights.to(.float32)
-                let mean = try weights.reshape(-1, sums.count).mean(0).array(of: Float.self)
+                let tokens = try features.features(at: part.map(\.position)).to(model.device)
+                let weights = try model.alignedTokens(of: tokens, tasks: tasks, modalities: part.map(\.modality))
+                    .routingWeights
+                guard let weights else { preconditionFailure("a connector with experts has routing weights") }
+                let mean = try weights.to(.float32).reshape(-1, sums.count).mean(0).array(of: Float.self)
                 for (expert, value) in mean.enumerated() { sums[expert] += Double(value) * Double(part.count) }
             }
             return sums.map { $0 / Double(pictures.count) }

@@ -16,6 +16,8 @@ public struct ModelRequest: Sendable, Equatable {
     /// The classes (cls), where the question does not list them; for any task the answers there may be, where they are to
     /// be constrained.
     public var choices: [String]?
+    /// How the picture was taken, which only a hard router by modality needs to know.
+    public var modality: String?
     /// How the answer is generated; `nil` leaves it to who answers.
     public var generation: GenerationOptions?
 
@@ -27,6 +29,7 @@ public struct ModelRequest: Sendable, Equatable {
     ///   - image: The picture and its size before any resizing; `nil` without a picture.
     ///   - box: The box that is asked about, in pixels of the original image.
     ///   - choices: The classes, or the answers there may be; see ``choices``.
+    ///   - modality: How the picture was taken; see ``modality``.
     ///   - generation: How the answer is generated; `nil` leaves it to who answers.
     public init(
         task: MedicalTask,
@@ -34,6 +37,7 @@ public struct ModelRequest: Sendable, Equatable {
         image: ImageReference? = nil,
         box: BoundingBox? = nil,
         choices: [String]? = nil,
+        modality: String? = nil,
         generation: GenerationOptions? = nil
     ) {
         self.task = task
@@ -41,6 +45,7 @@ public struct ModelRequest: Sendable, Equatable {
         self.image = image
         self.box = box
         self.choices = choices
+        self.modality = modality
         self.generation = generation
     }
 

@@ -10,7 +10,8 @@ public struct LossOutput {
     public let tokenLosses: Tensor
     /// The number of answer tokens of each prompt.
     public let targetCounts: [Int]
-    /// The routing weights `[images, tokens, experts]`, without gradient; `nil` for a batch without images.
+    /// The routing weights `[images, tokens, experts]`, without gradient; `nil` for a batch without images or a connector
+    /// without experts.
     public let routingWeights: Tensor?
 }
 
@@ -45,7 +46,7 @@ public struct DropoutRates: Codable, Sendable, Equatable {
     }
 }
 
-/// Uni-Med (figure 3): a frozen vision transformer, a resampler, a connector mixture-of-experts and a language model.
+/// Uni-Med (figure 3): a frozen vision transformer, a resampler, a connector and a language model.
 public final class UniMed: Module {
     /// The sizes.
     public let configuration: UniMedConfiguration
@@ -53,8 +54,8 @@ public final class UniMed: Module {
     public let vision: VisionTransformer
     /// The norm after it, frozen at weight 1 and bias 0 unless a checkpoint or pretraining says otherwise.
     public let visionNorm: LayerNorm
-    /// The connector mixture-of-experts.
-    public let connector: ConnectorMoE
+    /// The connector, in the paper a ``ConnectorMoE``.
+    public let connector: any Connector
     /// The language model.
     public let language: Llama
     /// The type of activations: float32, or bfloat16 with weights and optimizer still in float32.
@@ -65,21 +66,37 @@ public final class UniMed: Module {
     public var dropout = DropoutRates()
 
     /// Makes a model with random weights, drawn from the default generator.
-    public init(_ configuration: UniMedConfiguration, builder: WeightBuilder = WeightBuilder()) throws(TorchError) {
+    ///
+    /// - Parameters:
+    ///   - configuration: The sizes.
+    ///   - builder: The type and device of the weights.
+    ///   - visionBuilder: Those of the vision transformer, where its weights are to come from a file. Default: `builder`.
+    ///   - languageBuilder: Those of the language model without its adapters, likewise. Default: `builder`.
+    ///   - frozenType: The type of the language model's weights where they are frozen; `nil` is its builder's. A large
+    ///     model never exists in a wider type than it is used in.
+    public init(
+        _ configuration: UniMedConfiguration,
+        builder: WeightBuilder = WeightBuilder(),
+        visionBuilder: WeightBuilder? = nil,
+        languageBuilder: WeightBuilder? = nil,
+        frozenType: DType? = nil
+    ) throws(TorchError) {
         self.configuration = configuration
-        vision = try VisionTransformer(configuration.vision, builder: builder)
+        vision = try VisionTransformer(configuration.vision, builder: visionBuilder ?? builder)
         visionNorm = try LayerNorm(configuration.vision.hiddenSize, epsilon: 1e-5, builder: builder)
-        connector = try ConnectorMoE(
-            configuration.connector,
+        connector = try configuration.connector.makeConnector(
             inputSize: configuration.aggregatedSize,
             outputSize: configuration.language.hiddenSize,
             builder: builder
         )
-        language = try Llama(configuration.language, builder: builder)
+        var languageBuilder = languageBuilder ?? builder
+        if let frozenType, configuration.fineTuning != .full { languageBuilder.dtype = frozenType }
+        language = try Llama(configuration.language, builder: languageBuilder)
         try vision.freeze()
         try visionNorm.freeze()
         switch configuration.fineTuning {
         case .lowRank(let adapter): try language.attachAdapters(adapter, builder: builder)
+        case .lowRankExperts(let experts): try language.attachAdapters(experts, builder: builder)
         case .frozen: try language.freeze()
         case .full: break
         }
@@ -108,12 +125,19 @@ public final class UniMed: Module {
     ///
     /// Uni-Med eq. 7-9.
     ///
-    /// - Parameter tasks: The position of each image's task in the connector's list.
+    /// - Parameters:
+    ///   - tasks: The position of each image's task in the connector's list.
+    ///   - modalities: Each image's modality, for a hard router by modality; `nil` is none.
     public func alignedTokens(
         of features: Tensor,
-        tasks: [Int]
-    ) throws(TorchError) -> (aligned: Tensor, routingWeights: Tensor) {
-        try connector(configuration.resampler(features.to(computeDType)), tasks: tasks)
+        tasks: [Int],
+        modalities: [String?]? = nil
+    ) throws(TorchError) -> (aligned: Tensor, routingWeights: Tensor?) {
+        try connector(
+            configuration.resampler(features.to(computeDType)),
+            tasks: tasks,
+            modalities: modalities ?? [String?](repeating: nil, count: tasks.count)
+        )
     }
 
     /// The embeddings of all tokens of a batch, text and image: `[tokens, Dt]`.
@@ -124,7 +148,11 @@ public final class UniMed: Module {
         let text = try language.embedding(batch.textTokens).to(computeDType)
         guard let features = batch.features else { return (try batch.order?(text) ?? text, nil) }
         guard let order = batch.order else { preconditionFailure("a batch with images has an order") }
-        let (aligned, weights) = try alignedTokens(of: features, tasks: batch.imageTasks)
+        let (aligned, weights) = try alignedTokens(
+            of: features,
+            tasks: batch.imageTasks,
+            modalities: batch.imageModalities
+        )
         let image = try aligned.reshape(-1, configuration.language.hiddenSize).dropout(
             training ? dropout.visualTokens : 0
         )

@@ -6,6 +6,10 @@ public struct TokenizerError: Error, Equatable, Sendable, CustomStringConvertibl
         case unreadableFile = "the tokenizer file cannot be read"
         /// The bytes are not a SentencePiece model.
         case invalidModel = "this is not a valid SentencePiece model"
+        /// A JSON file of a tokenizer is cut, damaged or contradicts itself.
+        case invalidFile = "this is not a valid tokenizer file"
+        /// A file asks for something that is not built.
+        case unsupported = "the tokenizer needs something that is not supported"
         /// The model lacks a piece that is needed.
         case missingPiece = "the tokenizer lacks a piece"
         /// An id is outside the vocabulary.
@@ -14,6 +18,8 @@ public struct TokenizerError: Error, Equatable, Sendable, CustomStringConvertibl
         case processing = "the tokenizer failed"
         /// A vocabulary cannot be trained from these texts with these settings.
         case training = "the tokenizer cannot be trained"
+        /// The messages of a chat do not fit its template.
+        case invalidChat = "the chat does not fit its template"
     }
 
     /// What kind of failure it was.

@@ -9,7 +9,8 @@ private func textbook(
     _ key: Tensor,
     _ value: Tensor,
     lengths: [Int],
-    causal: Bool
+    causal: Bool,
+    window: Int? = nil
 ) throws -> Tensor {
     let (heads, keyHeads, size) = (query.size(1), key.size(1), query.size(2))
     let q = try query.to(.float64).array(of: Double.self)
@@ -22,16 +23,16 @@ private func textbook(
             for head in 0..<heads {
                 let shared = head / (heads / keyHeads)
                 let own = ((start + row) * heads + head) * size
-                let seen = causal ? row + 1 : length
-                var scores = (0..<seen).map { other -> Double in
+                let seen = max(0, row + 1 - (window ?? length))..<(causal ? row + 1 : length)
+                var scores = seen.map { other -> Double in
                     let there = ((start + other) * keyHeads + shared) * size
                     return exp((0..<size).reduce(0) { $0 + q[own + $1] * k[there + $1] } / Double(size).squareRoot())
                 }
                 let total = scores.reduce(0, +)
                 scores = scores.map { $0 / total }
                 for column in 0..<size {
-                    result[own + column] = (0..<seen).reduce(0) {
-                        $0 + scores[$1] * v[((start + $1) * keyHeads + shared) * size + column]
+                    result[own + column] = zip(seen, scores).reduce(0) {
+                        $0 + $1.1 * v[((start + $1.0) * keyHeads + shared) * size + column]
                     }
                 }
             }
@@ -117,6 +118,43 @@ struct AttentionTests {
                 ) < 1e-5
             )
         }
+    }
+
+    @Test(arguments: [[5], [4, 4, 4], [1, 7, 3], [2, 1, 1, 9]], [1, 2, 3, 8, 100])
+    func `a window hides what is further back, in every sequence`(lengths: [Int], window: Int) throws {
+        let tokens = lengths.reduce(0, +)
+        let (q, k, v) = (
+            try random([tokens, 4, 6], seed: 1), try random([tokens, 2, 6], seed: 2),
+            try random([tokens, 2, 6], seed: 3)
+        )
+        let layout = try SequenceLayout(lengths: lengths, placeMultiple: 4)
+        func attended(window: Int?) throws -> Tensor {
+            try Attention.withinSequences(query: q, key: k, value: v, layout: layout, causal: true, window: window)
+        }
+        // The masks of one layout must not be mistaken for each other.
+        for window in [window, nil, window] {
+            let expected = try textbook(q, k, v, lengths: lengths, causal: true, window: window)
+            #expect(try distance(attended(window: window), expected) < 2e-6)
+        }
+        let longest = lengths.max() ?? 0
+        #expect(try attended(window: window).isEqual(to: attended(window: nil)) == (window >= longest))
+    }
+
+    @Test func `the fused kernel has the same window`() throws {
+        // Sequences beyond the limit of plain products take the fused kernel.
+        let (lengths, window) = ([700, 20], 9)
+        let (q, k, v) = (
+            try random([720, 2, 4], seed: 1), try random([720, 1, 4], seed: 2), try random([720, 1, 4], seed: 3)
+        )
+        let fused = try Attention.withinSequences(
+            query: q,
+            key: k,
+            value: v,
+            layout: SequenceLayout(lengths: lengths),
+            causal: true,
+            window: window
+        )
+        #expect(try distance(fused, textbook(q, k, v, lengths: lengths, causal: true, window: window)) < 2e-6)
     }
 
     @Test func `attention to a cache is the last row of causal attention`() throws {
@@ -213,5 +251,38 @@ struct RotaryEmbeddingTests {
         _ = try rotary.angles(of: Tensor([5000]), highest: 5000, dtype: .float32)
         let again = try RotaryEmbedding.rotate(x, by: rotary.angles(of: Tensor([5]), highest: 5, dtype: .float32))
         #expect(try early.isEqual(to: again))
+    }
+
+    @Test func `Llama 3's scaling keeps short waves, stretches long ones and is smooth between them`() {
+        let scaling = RotaryScaling.llama3(
+            factor: 8,
+            lowFrequencyFactor: 1,
+            highFrequencyFactor: 4,
+            originalLength: 256
+        )
+        func scaled(wave length: Double) -> Double { 2 * Double.pi / scaling.scaled(2 * Double.pi / length) }
+        for length in [1, 20, 63.9] { #expect(abs(scaled(wave: length) - length) < 1e-9 * length) }
+        for length in [256.1, 1000, 1e6] { #expect(abs(scaled(wave: length) - 8 * length) < 1e-9 * length) }
+        // Halfway between one and four waves in 256 tokens: the mean of both frequencies.
+        let middle = 256 / 2.5
+        #expect(abs(scaling.scaled(2 * Double.pi / middle) - 2 * Double.pi / middle * (1 + 1.0 / 8) / 2) < 1e-12)
+        // Continuous at both ends.
+        for length in [64.0, 256] {
+            let ratio = scaled(wave: length * (1 + 1e-9)) / scaled(wave: length * (1 - 1e-9))
+            #expect(abs(ratio - 1) < 1e-6)
+        }
+    }
+
+    @Test func `linear scaling turns a token as one that many times nearer`() throws {
+        let x = try random([1, 1, 6], seed: 1)
+        func turned(_ scaling: RotaryScaling?, _ position: Int) throws -> Tensor {
+            let rotary = RotaryEmbedding(headSize: 6, scaling: scaling)
+            return try RotaryEmbedding.rotate(
+                x,
+                by: rotary.angles(of: Tensor([position]), highest: position, dtype: .float32)
+            )
+        }
+        #expect(try distance(turned(.linear(factor: 4), 12), turned(nil, 3)) < 1e-6)
+        #expect(try distance(turned(nil, 12), turned(nil, 3)) > 1e-2)
     }
 }

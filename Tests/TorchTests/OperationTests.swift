@@ -306,4 +306,61 @@ struct OperationTests {
         #expect(!error.message.isEmpty && !error.description.contains("\n"))
         #expect(error.shortDescription == "tensor operation: invalidOperation")
     }
+
+    @Test func `scatter sets the named places`() throws {
+        let values = try Tensor([7, 8] as [Float], shape: [2, 1]).requireGradient()
+        let result = try a.scatter(1, Tensor([2, 0], shape: [2, 1]), values)
+        #expect(try close(result, [1, -2, 7, 8, 5, -6]))
+        try (result * b).sum().backward()
+        #expect(try close(#require(values.gradient), [8, 2]))
+        #expect(throws: TorchError.self) { try a.scatter(1, Tensor([3, 0], shape: [2, 1]), values) }
+    }
+
+    @Test(arguments: [[3, 0, 2], [0, 5, 0], [1, 1, 3], [0, 0, 0], [200, 1, 0]])
+    func `a grouped linear layer is a linear layer for every group, also in its gradients`(sizes: [Int]) throws {
+        let rows = sizes.reduce(0, +)
+        let generator = try Generator(seed: 4)
+        // The second weight is the view of weights stacked by columns.
+        let first = try Tensor.normal([3, 4, 6], generator: generator).requireGradient()
+        let stacked = try Tensor.normal([5, 3 * 4], generator: generator).requireGradient()
+        let biases = try [4, 5].map { try Tensor.normal([3, $0], generator: generator).requireGradient() }
+        let x = try Tensor.normal([rows, 6], generator: generator).requireGradient()
+        let second = try stacked.reshape(5, 3, 4).permute(1, 0, 2)
+        let result = try x.groupedLinear(first, bias: biases[0], sizes: sizes).sin()
+            .groupedLinear(second, bias: biases[1], sizes: sizes)
+        #expect(result.shape == [rows, 5])
+        let leaves = [x, first, stacked] + biases
+        let direction = try Tensor.normal([rows, 5], generator: generator)
+        let gradients = try Tensor.gradients(of: [(result * direction).sum()], withRespectTo: leaves)
+
+        var parts: [Tensor] = []
+        var start = 0
+        for (group, size) in sizes.enumerated() {
+            let hidden = try x.narrow(0, start: start, length: size)
+                .linear(first.select(0, group), bias: biases[0].select(0, group)).sin()
+            parts.append(try hidden.linear(second.select(0, group), bias: biases[1].select(0, group)))
+            start += size
+        }
+        let expected = try Tensor.cat(parts)
+        let references = try Tensor.gradients(of: [(expected * direction).sum()], withRespectTo: leaves)
+        func worst(_ a: Tensor, _ b: Tensor) throws -> Double {
+            a.count == 0 ? 0 : try (a - b).abs().maximum().item()
+        }
+        // float32 sums of a few numbers of size 1, and of 200 for the weights' gradients.
+        #expect(try worst(result, expected) < 1e-5)
+        for (gradient, reference) in zip(gradients, references) {
+            #expect(try worst(#require(gradient), #require(reference)) < 1e-4)
+        }
+    }
+
+    @Test func `a grouped linear layer refuses groups that do not fit`() throws {
+        let (x, weight, bias) = (try Tensor.ones([4, 3]), try Tensor.ones([2, 5, 3]), try Tensor.ones([2, 5]))
+        for sizes in [[1, 2], [5, -1], [4], [1, 1, 2]] {
+            #expect(throws: TorchError.self) { try x.groupedLinear(weight, bias: bias, sizes: sizes) }
+        }
+        #expect(throws: TorchError.self) { try Tensor.ones([4, 2]).groupedLinear(weight, bias: bias, sizes: [2, 2]) }
+        #expect(throws: TorchError.self) {
+            try x.groupedLinear(weight, bias: Tensor.ones([2, 4]), sizes: [2, 2])
+        }
+    }
 }

@@ -24,6 +24,29 @@ struct EvaluatorTests {
         #expect(result.generatedTokenCount <= expected.count * 6)
     }
 
+    @Test(arguments: [
+        ConnectorConfiguration.linear, .mlp(layerCount: 2), ConnectorConfiguration(router: .hard(by: .task)),
+        ConnectorConfiguration(expert: .linear, expertCount: 3, router: .sparse(topK: 2)),
+    ])
+    func `routing figures are there only for connectors with experts`(connector: ConnectorConfiguration) throws {
+        let folder = try TemporaryFolder()
+        let data = try Tiny.data(folder)
+        let evaluator = try Evaluator(
+            model: Tiny.model(connector: connector),
+            tokenizer: ByteTokenizer(),
+            options: Tiny.options()
+        )
+        let routing = try evaluator.evaluate(data).routing
+        #expect(routing.isEmpty == (connector.expertCount == 0))
+        for task in routing {
+            #expect(task.meanWeights.count == connector.expertCount)
+            #expect(abs(task.meanWeights.reduce(0, +) - 1) < 1e-5)
+            if case .hard(by: .task) = connector.mixture?.router {
+                #expect(task.meanWeights.firstIndex(of: 1) == connector.tasks.firstIndex(of: task.task))
+            }
+        }
+    }
+
     @Test func `answers do not depend on what else is in the batch`() throws {
         let folder = try TemporaryFolder()
         let data = try Tiny.data(folder, count: 16)

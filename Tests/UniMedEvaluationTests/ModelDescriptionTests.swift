@@ -24,6 +24,60 @@ struct ModelDescriptionTests {
         #expect(description.memory.frozenWeights == 2 * 6_738_415_616)
     }
 
+    @Test(
+        arguments: [
+            (LanguageFamily.llama2, 6_738_415_616), (.llama3, 8_030_261_248), (.qwen2, 7_615_616_512),
+            (.mistral, 7_241_732_096),
+        ] as [(LanguageFamily, Int)]
+    )
+    func `a language model has its published number of weights`(family: LanguageFamily, count: Int) throws {
+        let configuration = UniMedConfiguration(language: family.published, fineTuning: .frozen)
+        let description = try ModelDescription(configuration, precision: .bfloat16)
+        let language = try #require(description.parts.first { $0.name == "language model" })
+        #expect(language.frozen == count && language.trained == 0)
+        let heads = family.published.keyValueHeadCount
+        #expect(description.cacheBytesPerToken == 2 * 2 * family.published.layerCount * heads * 128)
+    }
+
+    @Test(
+        arguments: [
+            // Class token, positions, patches, blocks; CLIP has 23 of 24 blocks and no last norm, and both have no head.
+            (
+                VisionFamily.clip,
+                1024 + 257 * 1024 + 1024 * 588 + 2 * 1024 + 23 * (12 * 1024 * 1024 + 13 * 1024), 256
+            ),
+            (
+                .biomedCLIP, 768 + 197 * 768 + 768 * 768 + 768 + 12 * (12 * 768 * 768 + 13 * 768) + 2 * 768, 196
+            ),
+        ] as [(VisionFamily, Int, Int)]
+    )
+    func `a vision transformer has its published number of weights`(family: VisionFamily, count: Int, patches: Int)
+        throws
+    {
+        let configuration = UniMedConfiguration(vision: family.published)
+        let description = try ModelDescription(configuration)
+        let vision = try #require(description.parts.first { $0.name == "vision encoder" })
+        // `ln_vision` is counted with it.
+        #expect(vision.frozen == count + 2 * family.published.hiddenSize && vision.trained == 0)
+        #expect(description.imageTokens == patches / 4)
+        #expect(description.featureBytesPerImage == patches * family.published.hiddenSize * 2)
+    }
+
+    @Test func `a sliding window saves scores of the layers that have it`() throws {
+        func forward(_ window: SlidingWindow?) throws -> Double {
+            var configuration = Tiny.configuration
+            configuration.language.layerCount = 2
+            configuration.language.slidingWindow = window
+            let description = try ModelDescription(configuration, sample: .init(textTokens: 1000))
+            return try #require(description.operations.last?.forward)
+        }
+        let (full, half, all) = (
+            try forward(nil), try forward(.init(size: 8, firstLayer: 1)), try forward(.init(size: 8))
+        )
+        #expect(full > half && half > all)
+        #expect(try forward(.init(size: 100_000)) == full)
+    }
+
     @Test func `the paper's step costs what its sizes say`() throws {
         let description = try ModelDescription(UniMedConfiguration(), precision: .bfloat16)
         let operations = Dictionary(uniqueKeysWithValues: description.operations.map { ($0.name, $0) })
@@ -51,6 +105,46 @@ struct ModelDescriptionTests {
         let model = try UniMed(configuration)
         #expect(adapted.trainedCount == model.parameterCount(trainableOnly: true))
         #expect(adapted.parameterCount == model.parameterCount())
+    }
+
+    @Test func `a connector costs what its router makes it do`() throws {
+        func operations(_ connector: ConnectorConfiguration) throws -> [String: Double] {
+            var configuration = UniMedConfiguration()
+            configuration.connector = connector
+            let description = try ModelDescription(configuration)
+            let parts = Set(description.parts.map(\.name))
+            let operations = description.operations.filter { $0.name.hasPrefix("connector") }
+            #expect(operations.allSatisfy { parts.contains($0.name) })
+            return Dictionary(uniqueKeysWithValues: operations.map { ($0.name, $0.forward) })
+        }
+        let one = 2.0 * 64 * (5632 * 4096 + 4096 * 4096)
+        #expect(try operations(.linear) == ["connector projector": 2.0 * 64 * 5632 * 4096])
+        #expect(try operations(.mlp(layerCount: 2)) == ["connector projector": one])
+        #expect(try operations(ConnectorConfiguration(router: .hard(by: .task))) == ["connector experts": one])
+        #expect(try operations(ConnectorConfiguration(router: .constant)) == ["connector experts": 5 * one])
+        let sparse = try operations(ConnectorConfiguration(expertCount: 16, router: .sparse(topK: 2)))
+        let soft = try operations(ConnectorConfiguration(expertCount: 16))
+        #expect(sparse["connector experts"] == 2 * one && soft["connector experts"] == 16 * one)
+        #expect(sparse["connector router"] == soft["connector router"])
+    }
+
+    @Test func `targets and experts are counted`() throws {
+        func describe(_ fineTuning: FineTuning) throws -> ModelDescription {
+            var configuration = UniMedConfiguration()
+            configuration.fineTuning = fineTuning
+            return try ModelDescription(configuration)
+        }
+        func adapters(_ description: ModelDescription) -> Int {
+            description.parts.first { $0.name == "language model LoRA" }?.trained ?? 0
+        }
+        let all = try describe(.lowRank(.init()))
+        let some = try describe(.lowRank(.init(targets: ["q_proj", "v_proj"])))
+        #expect(adapters(some) == 32 * 2 * 8 * (4096 + 4096))
+        let experts = try describe(.lowRankExperts(.init()))
+        // Five experts of half the rank, and a linear router with biases beside each of the seven layers.
+        #expect(adapters(experts) == adapters(all) * 5 / 2 + 32 * 5 * (6 * 4096 + 11_008 + 7))
+        let forward = { (description: ModelDescription) in description.operations.last?.forward ?? 0 }
+        #expect(forward(some) < forward(all) && forward(all) < forward(experts))
     }
 
     @Test func `longer samples and larger batches need more`() throws {

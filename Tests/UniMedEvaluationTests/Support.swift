@@ -51,7 +51,9 @@ enum Tiny {
     )
 
     /// A model with weights large enough that different prompts have different answers.
-    static func model(seed: UInt64 = 5) throws -> UniMed {
+    static func model(seed: UInt64 = 5, connector: ConnectorConfiguration = configuration.connector) throws -> UniMed {
+        var configuration = configuration
+        configuration.connector = connector
         try Runtime.seed(seed)
         let model = try UniMed(configuration)
         for (_, parameter) in model.namedParameters() where parameter.value.rank >= 2 {

@@ -26,10 +26,22 @@ private final class TemporaryFolder {
 struct PublishedCheckpointTests {
     private let adapted = TinyModel.configuration(fineTuning: .lowRank(LowRankConfiguration(rank: 2, dropout: 0)))
 
-    @Test(arguments: [[.imageToken], [.taskToken], [.imageToken, .taskToken]] as [Set<RouterConfiguration.Input>])
-    func `names and layouts there and back are the identity`(inputs: Set<RouterConfiguration.Input>) throws {
+    /// Every kind of connector.
+    private static let connectors: [ConnectorConfiguration] =
+        [.linear, .mlp(layerCount: 1), .mlp(layerCount: 3)]
+        + [.mlp, .linear].flatMap { expert in
+            [
+                .constant, .hard(by: .task), .hard(by: .modality(["CT", "MR"])),
+                .sparse(topK: 2, network: .init(inputs: [.imageToken])), .sparse(topK: 1, .paper),
+                .soft(network: .init(inputs: [.taskToken], hiddenSize: 9)), .soft(.softmax),
+            ].map { ConnectorConfiguration(expert: expert, router: $0) }
+        }
+        + [ConnectorConfiguration(expertCount: 3, tasks: [.reportGeneration, .imageClassification], taskTokenSize: 5)]
+
+    @Test(arguments: connectors)
+    func `names and layouts there and back are the identity`(connector: ConnectorConfiguration) throws {
         var configuration = adapted
-        configuration.connector.router.inputs = inputs
+        configuration.connector = connector
         let model = try TinyModel.make(configuration, seed: 1)
         let published = try model.publishedWeights()
         let copy = try TinyModel.make(configuration, seed: 2)
@@ -155,8 +167,8 @@ struct HuggingFaceTests {
     }
 
     @Test(arguments: [
-        (#""rope_scaling": {"rope_type": "llama3", "factor": 8}"#, "rope_scaling", "llama3"),
-        (#""rope_scaling": {"type": "linear", "factor": 2}"#, "rope_scaling", "linear"),
+        (#""rope_scaling": {"rope_type": "longrope", "factor": 8}"#, "rope_scaling", "longrope"),
+        (#""rope_scaling": {"type": "dynamic", "factor": 2}"#, "rope_scaling", "dynamic"),
         (#""rope_parameters": {"rope_type": "yarn"}"#, "rope_parameters", "yarn"),
         (#""hidden_act": "gelu""#, "hidden_act", "gelu"), (#""attention_bias": true"#, "attention_bias", "true"),
         (#""mlp_bias": true"#, "mlp_bias", "true"),
@@ -194,9 +206,10 @@ struct HuggingFaceTests {
     }
 
     @Test func `another kind of model is refused`() throws {
-        let json = "{\(Self.plain)}".replacingOccurrences(of: "\"llama\"", with: "\"qwen2\"")
+        let json = "{\(Self.plain)}".replacingOccurrences(of: "\"llama\"", with: "\"gpt2\"")
         let error = try #require(throws: CheckpointError.self) { try read(json) }
-        #expect(error.description.contains("model_type") && error.got == "qwen2" && error.expected == "llama")
+        #expect(error.description.contains("model_type") && error.got == "gpt2")
+        #expect(error.expected == "llama, mistral, qwen2")
     }
 
     @Test func `a model is the same after writing and reading it`() throws {

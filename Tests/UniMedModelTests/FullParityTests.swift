@@ -15,37 +15,6 @@ struct FullCase: Sendable, CustomStringConvertible {
             let weights: String
         }
 
-        struct Connector: Decodable, Sendable {
-            let projector: String
-            let router: String?
-            let resampler: String
-            let rate: Int
-            let expertCount: Int?
-            let routerInput: String?
-            let taskTokenSize: Int?
-
-            enum CodingKeys: String, CodingKey {
-                case projector = "projector_type"
-                case router = "router_type"
-                case resampler = "resample_method"
-                case rate = "resample_rate"
-                case expertCount = "num_experts"
-                case routerInput = "router_method"
-                case taskTokenSize = "task_token_c"
-            }
-
-            var inputs: Set<RouterConfiguration.Input> {
-                switch routerInput {
-                case "router_token": [.imageToken]
-                case "router_task": [.taskToken]
-                default: [.taskToken, .imageToken]
-                }
-            }
-
-            /// Whether the model has this kind of connector.
-            var isCovered: Bool { projector == "moe_mlp" && router == "soft" && resampler == "projection" }
-        }
-
         struct Language: Decodable, Sendable {
             let checkpoint: String
             let rank: Int
@@ -62,7 +31,7 @@ struct FullCase: Sendable, CustomStringConvertible {
 
         struct Configuration: Decodable, Sendable {
             let vision: Vision
-            let connector: Connector
+            let connector: PublishedConnector
             let llm: Language
         }
 
@@ -266,7 +235,6 @@ struct FullCase: Sendable, CustomStringConvertible {
     }
 
     static let all = GoldenCase.named("full").compactMap { try? FullCase($0) }
-        .filter(\.manifest.config.connector.isCovered)
 
     let golden: GoldenCase
     let manifest: Manifest
@@ -280,12 +248,8 @@ struct FullCase: Sendable, CustomStringConvertible {
         let config = manifest.config
         configuration = UniMedConfiguration(
             vision: try golden.decode(VisionSizes.self).config.vision.vision,
-            resampler: .projection(rate: config.connector.rate),
-            connector: ConnectorConfiguration(
-                expertCount: config.connector.expertCount ?? 1,
-                router: RouterConfiguration(inputs: config.connector.inputs),
-                taskTokenSize: config.connector.taskTokenSize
-            ),
+            resampler: try config.connector.resampler(),
+            connector: try config.connector.connector(),
             language: try HuggingFaceConfiguration(
                 contentsOf: golden.file(config.llm.checkpoint).appending(path: "config.json")
             ).language,

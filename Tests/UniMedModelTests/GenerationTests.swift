@@ -38,7 +38,7 @@ private let rows = [[1, 70, 80, 90], [1, 100], [1, 33, 44, 55, 66, 77, 88], [1, 
 /// A vocabulary like those of large models: words with a blank before them, whole coordinates, several marks in one piece.
 private struct PieceTokenizer: Tokenizer {
     let pieces: [String]
-    let bosID = 1
+    let bosID: Int? = 1
     let eosID = 2
     let padID = 0
 
@@ -53,7 +53,7 @@ private struct PieceTokenizer: Tokenizer {
 
     func encode(_ text: String, addBOS: Bool) throws(TokenizerError) -> [Int] {
         var rest = Substring(" " + text)
-        var ids = addBOS ? [bosID] : []
+        var ids = addBOS ? [1] : []
         while !rest.isEmpty {
             let best = pieces.indices.filter { !pieces[$0].isEmpty && rest.hasPrefix(pieces[$0]) }
                 .max { pieces[$0].count < pieces[$1].count }

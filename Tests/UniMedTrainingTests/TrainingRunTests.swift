@@ -109,6 +109,21 @@ extension DefaultGeneratorTests {
             #expect(try Data(contentsOf: events).count > 500)
         }
 
+        @Test(arguments: [ConnectorConfiguration.linear, ConnectorConfiguration(router: .hard(by: .task))])
+        func `every connector trains, and logs routing weights if it has experts`(
+            connector: ConnectorConfiguration
+        ) throws {
+            let folder = try TemporaryFolder()
+            let data = try SyntheticData.make(in: folder.file("data"))
+            var recipe = Recipe.tiny(steps: 4)
+            recipe.model.connector = connector
+            try train(recipe, data, folder.file("run"))
+            let last = try #require(try metrics(folder.file("run")).last)
+            #expect(last.step == 4 && last.loss.isFinite)
+            #expect(last.routingWeights.isEmpty == (connector.expertCount == 0))
+            for weights in last.routingWeights.values { #expect(weights.filter { $0 > 0 } == [1]) }
+        }
+
         @Test func `a loss that is not finite stops the run and leaves the last checkpoint`() throws {
             let folder = try TemporaryFolder()
             let data = try SyntheticData.make(in: folder.file("data"))

@@ -1,111 +1,10 @@
 public import Torch
 public import TorchNN
 
-// Llama (Touvron et al. 2023), the language model of Uni-Med.
+// Llama (Touvron et al. 2023), the language model of Uni-Med, and the decoders that differ from it by what a configuration
+// can say: Llama 3, Qwen2 and Mistral. The families' published sizes stand in files of their own (`LanguageFamily`).
 //
 // T tokens of all sequences in one row, C width, H heads, K key/value heads, D head width.
-
-/// The sizes of a ``Llama``; the defaults are LLaMA2-7B's.
-public struct LlamaConfiguration: Codable, Sendable, Equatable {
-    /// The number of token ids.
-    ///
-    /// Default: 32,000.
-    public var vocabularySize: Int
-    /// `Dt`.
-    ///
-    /// Default: 4096.
-    public var hiddenSize: Int
-    /// The width of a block's MLP.
-    ///
-    /// Default: 11,008.
-    public var intermediateSize: Int
-    /// The number of blocks.
-    ///
-    /// Default: 32.
-    public var layerCount: Int
-    /// The number of attention heads.
-    ///
-    /// Default: 32.
-    public var headCount: Int
-    /// The number of heads of keys and values.
-    ///
-    /// Default: as `headCount`.
-    public var keyValueHeadCount: Int
-    /// The width of one head.
-    ///
-    /// Default: `hiddenSize / headCount`.
-    public var headSize: Int
-    /// The base of the rotary wave lengths.
-    ///
-    /// Default: 10,000.
-    public var ropeTheta: Double
-    /// Added to the mean square in norms.
-    ///
-    /// Default: 1e-5.
-    public var rmsNormEpsilon: Double
-    /// Whether the vocabulary head is the embedding table.
-    ///
-    /// Default: false.
-    public var tiesEmbeddings: Bool
-
-    enum CodingKeys: String, CodingKey, CaseIterable {
-        case vocabularySize, hiddenSize, intermediateSize, layerCount, headCount, keyValueHeadCount, headSize, ropeTheta
-        case rmsNormEpsilon, tiesEmbeddings
-    }
-
-    /// Makes a configuration.
-    public init(
-        vocabularySize: Int = 32_000,
-        hiddenSize: Int = 4096,
-        intermediateSize: Int = 11_008,
-        layerCount: Int = 32,
-        headCount: Int = 32,
-        keyValueHeadCount: Int? = nil,
-        headSize: Int? = nil,
-        ropeTheta: Double = 10_000,
-        rmsNormEpsilon: Double = 1e-5,
-        tiesEmbeddings: Bool = false
-    ) {
-        self.vocabularySize = vocabularySize
-        self.hiddenSize = hiddenSize
-        self.intermediateSize = intermediateSize
-        self.layerCount = layerCount
-        self.headCount = headCount
-        self.keyValueHeadCount = keyValueHeadCount ?? headCount
-        self.headSize = headSize ?? hiddenSize / headCount
-        self.ropeTheta = ropeTheta
-        self.rmsNormEpsilon = rmsNormEpsilon
-        self.tiesEmbeddings = tiesEmbeddings
-    }
-
-    /// Reads a configuration; what is not named has its default.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.strictContainer(keyedBy: CodingKeys.self)
-        let defaults = LlamaConfiguration()
-        vocabularySize = try container.decodePositive(.vocabularySize, default: defaults.vocabularySize)
-        hiddenSize = try container.decodePositive(.hiddenSize, default: defaults.hiddenSize)
-        intermediateSize = try container.decodePositive(.intermediateSize, default: defaults.intermediateSize)
-        layerCount = try container.decodePositive(.layerCount, default: defaults.layerCount)
-        headCount = try container.decodePositive(.headCount, default: defaults.headCount)
-        keyValueHeadCount = try container.decodePositive(.keyValueHeadCount, default: headCount)
-        headSize = try container.decodePositive(.headSize, default: max(hiddenSize / headCount, 1))
-        ropeTheta = try container.decodeIfPresent(Double.self, forKey: .ropeTheta) ?? defaults.ropeTheta
-        rmsNormEpsilon = try container.decodeIfPresent(Double.self, forKey: .rmsNormEpsilon) ?? defaults.rmsNormEpsilon
-        tiesEmbeddings = try container.decodeIfPresent(Bool.self, forKey: .tiesEmbeddings) ?? defaults.tiesEmbeddings
-        try container.require(
-            headCount.isMultiple(of: keyValueHeadCount),
-            .keyValueHeadCount,
-            "\(keyValueHeadCount) does not divide headCount \(headCount)"
-        )
-        try container.require(
-            headSize.isMultiple(of: 2),
-            .headSize,
-            "rotary embedding needs an even head, got \(headSize)"
-        )
-        try container.require(ropeTheta > 0, .ropeTheta, "must be positive, got \(ropeTheta)")
-        try container.require(rmsNormEpsilon > 0, .rmsNormEpsilon, "must be positive, got \(rmsNormEpsilon)")
-    }
-}
 
 /// Llama: embeddings `[T, C]` of packed sequences become hidden states `[T, C]`, and those become logits.
 public final class Llama: Module {
@@ -117,6 +16,10 @@ public final class Llama: Module {
     private let norm: RMSNorm
     private let head: Linear?
     private let rotary: RotaryEmbedding
+    /// Whether training keeps only the input of each block and runs the block again in the backward pass.
+    ///
+    /// Gradients are the same, bit for bit; see `checkpointed` of the room Torch.
+    public var checkpointsBlocks = false
 
     /// Makes a model with random weights.
     public init(_ configuration: LlamaConfiguration, builder: WeightBuilder = WeightBuilder()) throws(TorchError) {
@@ -124,13 +27,19 @@ public final class Llama: Module {
         let (vocabulary, width) = (configuration.vocabularySize, configuration.hiddenSize)
         embedding = try Embedding(vocabulary, width, builder: builder)
         var layers: [LlamaBlock] = []
-        for _ in 0..<configuration.layerCount { layers.append(try LlamaBlock(configuration, builder: builder)) }
+        for index in 0..<configuration.layerCount {
+            layers.append(try LlamaBlock(configuration, index: index, builder: builder))
+        }
         self.layers = ModuleList(layers)
         norm = try RMSNorm(width, epsilon: configuration.rmsNormEpsilon, builder: builder)
         head =
             configuration.tiesEmbeddings
             ? nil : try Linear(width, vocabulary, bias: false, initialization: .normal(0.02), builder: builder)
-        rotary = RotaryEmbedding(headSize: configuration.headSize, theta: configuration.ropeTheta)
+        rotary = RotaryEmbedding(
+            headSize: configuration.headSize,
+            theta: configuration.ropeTheta,
+            scaling: configuration.ropeScaling
+        )
     }
 
     /// The weights under the names of a Hugging Face checkpoint.
@@ -144,16 +53,6 @@ public final class Llama: Module {
 
     /// The vocabulary head's weight `[vocabulary, C]`; `nil` when it is the embedding table.
     var outputWeight: Parameter? { head?.weight }
-
-    /// Puts LoRA beside every linear layer but the vocabulary head and freezes all other weights.
-    public func attachAdapters(_ configuration: LowRankConfiguration, builder: WeightBuilder = WeightBuilder())
-        throws(TorchError)
-    {
-        try freeze()
-        for layer in layers.elements {
-            for linear in layer.linears { try linear.attach(configuration, builder: builder) }
-        }
-    }
 
     /// Every weight with its adapter, where there is one, merged into it: an equal model without adapters.
     ///
@@ -198,10 +97,16 @@ public final class Llama: Module {
         let places = try cache.map { cache throws(TorchError) in try cache.places(of: layout) }
         var hidden = try embeddings.dropout(dropout)
         for (index, layer) in layers.elements.enumerated() {
-            hidden = try layer(hidden, layout: layout, angles: angles, training: training, dropout: dropout) {
-                key,
-                value throws(TorchError) in
-                if let cache, let places { try cache.write(layer: index, at: places, key: key, value: value) }
+            if checkpointsBlocks, training, cache == nil {
+                hidden = try checkpointed(hidden) { input throws(TorchError) in
+                    try layer(input, layout: layout, angles: angles, training: training, dropout: dropout)
+                }
+            } else {
+                hidden = try layer(hidden, layout: layout, angles: angles, training: training, dropout: dropout) {
+                    key,
+                    value throws(TorchError) in
+                    if let cache, let places { try cache.write(layer: index, at: places, key: key, value: value) }
+                }
             }
             onBlock?(index, hidden)
         }
@@ -213,10 +118,10 @@ public final class Llama: Module {
     public func decode(_ embeddings: Tensor, cache: KVCache) throws(TorchError) -> Tensor {
         let positions = try Tensor(cache.lengths).to(embeddings.device)
         let angles = try rotary.angles(of: positions, highest: cache.lengths.max() ?? 0, dtype: embeddings.dtype)
-        let step = try cache.beginStep()
+        let step = try cache.beginStep(window: configuration.slidingWindow?.size)
         var hidden = embeddings
-        for (index, layer) in layers.elements.enumerated() {
-            hidden = try layer.decode(hidden, angles: angles, cache: cache, layer: index, step: step)
+        for layer in layers.elements {
+            hidden = try layer.decode(hidden, angles: angles, cache: cache, step: step)
         }
         cache.endStep()
         return try norm(hidden)
@@ -256,22 +161,27 @@ private final class LlamaBlock: Module {
     private let headCount: Int
     private let keyHeadCount: Int
     private let headSize: Int
+    private let index: Int
+    private let window: Int?
 
-    init(_ configuration: LlamaConfiguration, builder: WeightBuilder) throws(TorchError) {
+    init(_ configuration: LlamaConfiguration, index: Int, builder: WeightBuilder) throws(TorchError) {
+        self.index = index
+        window = configuration.window(ofLayer: index)
         let (width, inner) = (configuration.hiddenSize, configuration.intermediateSize)
         headCount = configuration.headCount
         keyHeadCount = configuration.keyValueHeadCount
         headSize = configuration.headSize
         // Deviations of 1/√in, about 0.016 at Llama's own width; what is added to the residual stream starts smaller the
         // more blocks add to it.
-        func linear(_ from: Int, _ to: Int, scale: Double = 1) throws(TorchError) -> Linear {
+        func linear(_ from: Int, _ to: Int, bias: Bool = false, scale: Double = 1) throws(TorchError) -> Linear {
             let deviation = scale / Double(from).squareRoot()
-            return try Linear(from, to, bias: false, initialization: .normal(deviation), builder: builder)
+            return try Linear(from, to, bias: bias, initialization: .normal(deviation), builder: builder)
         }
         let residual = 1 / Double(2 * configuration.layerCount).squareRoot()
-        query = try linear(width, headCount * headSize)
-        key = try linear(width, keyHeadCount * headSize)
-        value = try linear(width, keyHeadCount * headSize)
+        let bias = configuration.hasAttentionBias
+        query = try linear(width, headCount * headSize, bias: bias)
+        key = try linear(width, keyHeadCount * headSize, bias: bias)
+        value = try linear(width, keyHeadCount * headSize, bias: bias)
         output = try linear(headCount * headSize, width, scale: residual)
         gate = try linear(width, inner)
         up = try linear(width, inner)
@@ -291,19 +201,23 @@ private final class LlamaBlock: Module {
 
     var linears: [Linear] { [query, key, value, output, gate, up, down] }
 
-    /// Queries `[T, H, D]`, keys and values `[T, K, D]`, rotated.
+    /// Queries, keys and values side by side, queries and keys rotated: `[T, H + 2 K, D]`.
     private func heads(
         _ x: Tensor,
         angles: RotaryEmbedding.Angles,
         training: Bool
-    ) throws(TorchError) -> (query: Tensor, key: Tensor, value: Tensor) {
-        let tokens = x.size(0)
-        let fused = try Linear.side(by: [query, key, value], x, training: training)
-            .reshape(tokens, headCount + 2 * keyHeadCount, headSize)
-        // Queries and keys are rotated together.
-        let parts = try fused.split([headCount + keyHeadCount, keyHeadCount], dimension: 1)
-        let rotated = try RotaryEmbedding.rotate(parts[0], by: angles).split([headCount, keyHeadCount], dimension: 1)
-        return (rotated[0], rotated[1], parts[1])
+    ) throws(TorchError) -> Tensor {
+        let fused = try project(x, training: training).reshape(x.size(0), headCount + 2 * keyHeadCount, headSize)
+        return try RotaryEmbedding.rotate(fused, by: angles, headCount: headCount + keyHeadCount)
+    }
+
+    /// Queries, keys and values side by side: `[T, (H + 2 K) D]`.
+    private func project(_ x: Tensor, training: Bool) throws(TorchError) -> Tensor {
+        guard query.bias != nil else { return try Linear.side(by: [query, key, value], x, training: training) }
+        return try Tensor.cat(
+            [query(x, training: training), key(x, training: training), value(x, training: training)],
+            dimension: -1
+        )
     }
 
     private func mlp(_ x: Tensor, training: Bool) throws(TorchError) -> Tensor {
@@ -319,11 +233,21 @@ private final class LlamaBlock: Module {
         angles: RotaryEmbedding.Angles,
         training: Bool,
         dropout: Double,
-        keep: (_ key: Tensor, _ value: Tensor) throws(TorchError) -> Void
+        keep: (_ key: Tensor, _ value: Tensor) throws(TorchError) -> Void = { _, _ in }
     ) throws(TorchError) -> Tensor {
-        let (query, key, value) = try heads(inputNorm(hidden), angles: angles, training: training)
-        try keep(key, value)
-        let attended = try Attention.withinSequences(query: query, key: key, value: value, layout: layout, causal: true)
+        let fused = try heads(inputNorm(hidden), angles: angles, training: training)
+        try keep(
+            fused.narrow(1, start: headCount, length: keyHeadCount),
+            fused.narrow(1, start: headCount + keyHeadCount, length: keyHeadCount)
+        )
+        let attended = try Attention.withinSequences(
+            fused: fused,
+            headCount: headCount,
+            keyHeadCount: keyHeadCount,
+            layout: layout,
+            causal: true,
+            window: window
+        )
         let middle = try hidden + output(attended, training: training).dropout(dropout)
         return try middle + mlp(postNorm(middle), training: training).dropout(dropout)
     }
@@ -332,13 +256,21 @@ private final class LlamaBlock: Module {
         _ hidden: Tensor,
         angles: RotaryEmbedding.Angles,
         cache: KVCache,
-        layer: Int,
         step: KVCache.Step
     ) throws(TorchError) -> Tensor {
-        let (query, key, value) = try heads(inputNorm(hidden), angles: angles, training: false)
-        try cache.write(layer: layer, at: step.places, key: key, value: value)
-        let (keys, values) = try cache.read(layer: layer, length: step.length)
-        let attended = try Attention.toCache(query: query.unsqueeze(2), key: keys, value: values, mask: step.mask)
+        let parts = try heads(inputNorm(hidden), angles: angles, training: false).split(
+            [headCount, keyHeadCount, keyHeadCount],
+            dimension: 1
+        )
+        try cache.write(layer: index, at: step.places, key: parts[1], value: parts[2])
+        let near = window == nil ? nil : step.window
+        let (keys, values) = try cache.read(layer: index, start: near?.start ?? 0, length: step.length)
+        let attended = try Attention.toCache(
+            query: parts[0].unsqueeze(2),
+            key: keys,
+            value: values,
+            mask: near?.mask ?? step.mask
+        )
         let middle = try hidden + output(attended)
         return try middle + mlp(postNorm(middle), training: false)
     }

@@ -1,63 +1,70 @@
 public import Torch
 public import TorchNN
 
-// EVA-CLIP's vision transformer (Fang et al. 2023), the "visual encoder" of Uni-Med figure 3.
+// The vision transformer (Dosovitskiy et al. 2021), the "visual encoder" of Uni-Med figure 3. Its families differ in
+// biases, activation and norms; what each has stands in a file of its own (`VisionArchitecture`).
 //
-// B batch, N patches, D width, H heads, d head width.
-// Pre-norm blocks; q and v have a bias, k has none; exact GELU; no norm after the last block (Uni-Med adds `ln_vision`).
+// B batch, N patches, D width, H heads, d head width. All blocks are pre-norm.
 
-/// The sizes of a ``VisionTransformer``; the defaults are EVA-CLIP ViT-G/14 as the published code uses it.
+/// The family and sizes of a ``VisionTransformer``; the defaults are EVA-CLIP ViT-G/14 as the published code uses it.
 public struct VisionConfiguration: Codable, Sendable, Equatable {
+    /// Whose transformer it is.
+    ///
+    /// Default: EVA-CLIP's. The other defaults are those of the family.
+    public var family: VisionFamily
     /// The side of the input image, in pixels.
     ///
     /// Default: 224.
     public var imageSize: Int
     /// The side of a patch, in pixels.
     ///
-    /// Default: 14.
+    /// Default: 14; BiomedCLIP's 16.
     public var patchSize: Int
     /// `Dv`.
     ///
-    /// Default: 1408.
+    /// Default: 1408; CLIP's 1024, BiomedCLIP's 768.
     public var hiddenSize: Int
     /// The number of blocks.
     ///
-    /// Default: 39, as the published code uses of the checkpoint's 40.
+    /// Default: 39, as the published code uses of EVA-CLIP's 40; 23 of CLIP's 24, the penultimate layer; BiomedCLIP's 12.
     public var layerCount: Int
     /// The number of attention heads.
     ///
-    /// Default: 16.
+    /// Default: 16; BiomedCLIP's 12.
     public var headCount: Int
     /// The width of a block's MLP as a multiple of `hiddenSize`, rounded down.
     ///
-    /// Default: 4.3637.
+    /// Default: 4.3637; 4 of the others.
     public var mlpRatio: Double
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case imageSize, patchSize, hiddenSize, layerCount, headCount, mlpRatio
+        case family, imageSize, patchSize, hiddenSize, layerCount, headCount, mlpRatio
     }
 
-    /// Makes a configuration.
+    /// Makes a configuration; what is not given is as the family has published it.
     public init(
-        imageSize: Int = 224,
-        patchSize: Int = 14,
-        hiddenSize: Int = 1408,
-        layerCount: Int = 39,
-        headCount: Int = 16,
-        mlpRatio: Double = 4.3637
+        family: VisionFamily = .evaCLIP,
+        imageSize: Int? = nil,
+        patchSize: Int? = nil,
+        hiddenSize: Int? = nil,
+        layerCount: Int? = nil,
+        headCount: Int? = nil,
+        mlpRatio: Double? = nil
     ) {
-        self.imageSize = imageSize
-        self.patchSize = patchSize
-        self.hiddenSize = hiddenSize
-        self.layerCount = layerCount
-        self.headCount = headCount
-        self.mlpRatio = mlpRatio
+        self.family = family
+        self.imageSize = imageSize ?? family.published.imageSize
+        self.patchSize = patchSize ?? family.published.patchSize
+        self.hiddenSize = hiddenSize ?? family.published.hiddenSize
+        self.layerCount = layerCount ?? family.published.layerCount
+        self.headCount = headCount ?? family.published.headCount
+        self.mlpRatio = mlpRatio ?? family.published.mlpRatio
     }
 
     /// Reads a configuration; what is not named has its default.
     public init(from decoder: any Decoder) throws {
         let container = try decoder.strictContainer(keyedBy: CodingKeys.self)
-        let defaults = VisionConfiguration()
+        family = try container.decodeIfPresent(VisionFamily.self, forKey: .family) ?? .evaCLIP
+        let defaults = family.published
         imageSize = try container.decodePositive(.imageSize, default: defaults.imageSize)
         patchSize = try container.decodePositive(.patchSize, default: defaults.patchSize)
         hiddenSize = try container.decodePositive(.hiddenSize, default: defaults.hiddenSize)
@@ -77,6 +84,18 @@ public struct VisionConfiguration: Codable, Sendable, Equatable {
         try container.require(mlpRatio > 0, .mlpRatio, "must be positive, got \(mlpRatio)")
     }
 
+    /// Writes every value; a family that is the default is left out.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        if family != .evaCLIP { try container.encode(family, forKey: .family) }
+        try container.encode(imageSize, forKey: .imageSize)
+        try container.encode(patchSize, forKey: .patchSize)
+        try container.encode(hiddenSize, forKey: .hiddenSize)
+        try container.encode(layerCount, forKey: .layerCount)
+        try container.encode(headCount, forKey: .headCount)
+        try container.encode(mlpRatio, forKey: .mlpRatio)
+    }
+
     /// The patches along one side of the image.
     public var gridSize: Int { imageSize / patchSize }
     /// `Nv = HW / P²`: the number of image tokens.
@@ -85,38 +104,50 @@ public struct VisionConfiguration: Codable, Sendable, Equatable {
     public var intermediateSize: Int { Int(Double(hiddenSize) * mlpRatio) }
 }
 
-/// The vision transformer of EVA-CLIP: `[B, 3, H, W]` becomes `[B, 1 + N, D]`, the CLS token first.
+/// The vision transformer: `[B, 3, H, W]` becomes `[B, 1 + N, D]`, the CLS token first.
 public final class VisionTransformer: Module {
-    /// The sizes.
+    /// The family and sizes.
     public let configuration: VisionConfiguration
     private let patchWeight: Parameter
-    private let patchBias: Parameter
+    private let patchBias: Parameter?
     private let classToken: Parameter
     /// `[1, 1 + N, D]`, learned.
     public let positionEmbedding: Parameter
+    private let embeddingNorm: LayerNorm?
     private let blocks: ModuleList<VisionBlock>
+    private let outputNorm: LayerNorm?
 
     /// Makes a transformer with random weights.
     public init(_ configuration: VisionConfiguration, builder: WeightBuilder = WeightBuilder()) throws(TorchError) {
         self.configuration = configuration
+        let architecture = configuration.family.architecture
         let (width, patch) = (configuration.hiddenSize, configuration.patchSize)
         let bound = 1 / Double(3 * patch * patch).squareRoot()
         patchWeight = try builder.uniform([width, 3, patch, patch], bound: bound)
-        patchBias = try builder.uniform([width], bound: bound)
+        patchBias = architecture.hasPatchBias ? try builder.uniform([width], bound: bound) : nil
         classToken = try builder.normal([1, 1, width], deviation: 0.02)
         positionEmbedding = try builder.normal([1, 1 + configuration.patchCount, width], deviation: 0.02)
         var blocks: [VisionBlock] = []
         for _ in 0..<configuration.layerCount { blocks.append(try VisionBlock(configuration, builder: builder)) }
         self.blocks = ModuleList(blocks)
+        func norm() throws(TorchError) -> LayerNorm {
+            try LayerNorm(width, epsilon: architecture.normEpsilon, builder: builder)
+        }
+        embeddingNorm = architecture.normalizesEmbeddings ? try norm() : nil
+        outputNorm = architecture.normalizesOutput ? try norm() : nil
     }
 
-    /// The weights under the names of EVA-CLIP's checkpoint.
+    /// The weights under timm's names, which EVA-CLIP's checkpoint has too.
     public var members: [ModuleMember] {
-        [
+        var members: [ModuleMember] = [
             .parameter("cls_token", classToken), .parameter("pos_embed", positionEmbedding),
-            .parameter("patch_embed.proj.weight", patchWeight), .parameter("patch_embed.proj.bias", patchBias),
-            .module("blocks", blocks),
+            .parameter("patch_embed.proj.weight", patchWeight),
         ]
+        if let patchBias { members.append(.parameter("patch_embed.proj.bias", patchBias)) }
+        if let embeddingNorm { members.append(.module("norm_pre", embeddingNorm)) }
+        members.append(.module("blocks", blocks))
+        if let outputNorm { members.append(.module("norm", outputNorm)) }
+        return members
     }
 
     /// The patches' embeddings, before positions and CLS: `[B, N, D]`.
@@ -134,22 +165,25 @@ public final class VisionTransformer: Module {
             .reshape(batch, side * side, 3 * patch * patch)
         return try patches.linear(
             patchWeight.cast(to: pixels.dtype).reshape(configuration.hiddenSize, -1),
-            bias: patchBias.cast(to: pixels.dtype)
+            bias: patchBias?.cast(to: pixels.dtype)
         )
     }
 
-    /// Patch embeddings with the CLS token in front and positions added: `[B, 1 + N, D]`.
+    /// What the first block takes: patch embeddings with the CLS token in front and positions added, `[B, 1 + N, D]`.
     public func embed(_ pixels: Tensor) throws(TorchError) -> Tensor { try addPositions(to: embedPatches(pixels)) }
 
     /// Puts the CLS token in front of patch embeddings `[B, N, D]` and adds positions: `[B, 1 + N, D]`.
+    ///
+    /// CLIP's are normalised then.
     public func addPositions(to patches: Tensor) throws(TorchError) -> Tensor {
         let classTokens = try classToken.cast(to: patches.dtype).expand([patches.size(0), 1, configuration.hiddenSize])
-        return try Tensor.cat([classTokens, patches], dimension: 1) + positionEmbedding.cast(to: patches.dtype)
+        let embedded = try Tensor.cat([classTokens, patches], dimension: 1) + positionEmbedding.cast(to: patches.dtype)
+        return try embeddingNorm?(embedded) ?? embedded
     }
 
     /// Runs the transformer on normalised pixels.
     ///
-    /// - Parameter onBlock: Sees the output `[B, 1 + N, D]` of every block, for inspection.
+    /// - Parameter onBlock: Sees the output `[B, 1 + N, D]` of every block, before a last norm, for inspection.
     public func callAsFunction(
         _ pixels: Tensor,
         onBlock: ((_ index: Int, _ output: Tensor) -> Void)? = nil
@@ -157,7 +191,7 @@ public final class VisionTransformer: Module {
         try runBlocks(embed(pixels), onBlock: onBlock)
     }
 
-    /// Runs all blocks on embeddings with positions: `[B, 1 + N, D]`.
+    /// Runs all blocks, and BiomedCLIP's last norm, on embeddings with positions: `[B, 1 + N, D]`.
     ///
     /// - Parameters:
     ///   - dropPath: In training, the chance that a whole branch is left out for a sample, growing linearly from 0 in the
@@ -174,7 +208,7 @@ public final class VisionTransformer: Module {
             hidden = try block(hidden, dropPath: dropPath * Double(index) / last)
             onBlock?(index, hidden)
         }
-        return hidden
+        return try outputNorm?(hidden) ?? hidden
     }
 
     /// Runs one block alone: `[B, 1 + N, D]`.
@@ -222,12 +256,15 @@ private final class VisionBlock: Module {
     private let norm2: LayerNorm
     private let fc1: Linear
     private let fc2: Linear
+    private let activation: VisionArchitecture.Activation
 
     init(_ configuration: VisionConfiguration, builder: WeightBuilder) throws(TorchError) {
         let width = configuration.hiddenSize
-        norm1 = try LayerNorm(width, epsilon: 1e-6, builder: builder)
+        let architecture = configuration.family.architecture
+        activation = architecture.activation
+        norm1 = try LayerNorm(width, epsilon: architecture.normEpsilon, builder: builder)
         attention = try VisionAttention(configuration, builder: builder)
-        norm2 = try LayerNorm(width, epsilon: 1e-6, builder: builder)
+        norm2 = try LayerNorm(width, epsilon: architecture.normEpsilon, builder: builder)
         fc1 = try Linear(width, configuration.intermediateSize, initialization: .normal(0.02), builder: builder)
         fc2 = try Linear(configuration.intermediateSize, width, initialization: .normal(0.02), builder: builder)
     }
@@ -241,7 +278,15 @@ private final class VisionBlock: Module {
 
     func callAsFunction(_ hidden: Tensor, dropPath: Double = 0) throws(TorchError) -> Tensor {
         let attended = try hidden + dropped(attention(norm1(hidden)), dropPath)
-        return try attended + dropped(fc2(fc1(norm2(attended)).gelu()), dropPath)
+        return try attended + dropped(mlp(norm2(attended)), dropPath)
+    }
+
+    private func mlp(_ x: Tensor) throws(TorchError) -> Tensor {
+        let inner = try fc1(x)
+        switch activation {
+        case .gelu: return try fc2(inner.gelu())
+        case .quickGELU: return try fc2(inner * (inner * 1.702).sigmoid())
+        }
     }
 
     /// Leaves a branch `[B, 1 + N, D]` out for some samples and scales it up for the others.
@@ -255,43 +300,62 @@ private final class VisionBlock: Module {
 
     func branches(_ hidden: Tensor) throws(TorchError) -> (attention: Tensor, mlp: Tensor) {
         let first = try attention(norm1(hidden))
-        return (first, try fc2(fc1(norm2(hidden + first)).gelu()))
+        return (first, try mlp(norm2(hidden + first)))
     }
 }
 
-/// Multi-head self-attention with biases on queries and values only.
+/// Multi-head self-attention.
 private final class VisionAttention: Module {
+    private enum Bias {
+        case queryAndValue(Parameter, Parameter)
+        case all(Parameter)
+    }
+
     private let qkv: Parameter
-    private let queryBias: Parameter
-    private let valueBias: Parameter
+    private let bias: Bias
     private let projection: Linear
     private let headCount: Int
-    /// The fused bias and layout of the last batch size.
+    /// The layout of the last batch size.
     private var layout: SequenceLayout?
 
     init(_ configuration: VisionConfiguration, builder: WeightBuilder) throws(TorchError) {
         let width = configuration.hiddenSize
         headCount = configuration.headCount
         qkv = try builder.normal([3 * width, width], deviation: 0.02)
-        queryBias = try builder.constant([width], 0)
-        valueBias = try builder.constant([width], 0)
+        switch configuration.family.architecture.projectionBias {
+        case .queryAndValue:
+            bias = .queryAndValue(try builder.constant([width], 0), try builder.constant([width], 0))
+        case .all: bias = .all(try builder.constant([3 * width], 0))
+        }
         projection = try Linear(width, width, initialization: .normal(0.02), builder: builder)
     }
 
     var members: [ModuleMember] {
-        [
-            .parameter("q_bias", queryBias), .parameter("v_bias", valueBias), .parameter("qkv.weight", qkv),
-            .module("proj", projection),
-        ]
+        switch bias {
+        case .queryAndValue(let query, let value):
+            [
+                .parameter("q_bias", query), .parameter("v_bias", value), .parameter("qkv.weight", qkv),
+                .module("proj", projection),
+            ]
+        case .all(let bias):
+            [.parameter("qkv.weight", qkv), .parameter("qkv.bias", bias), .module("proj", projection)]
+        }
+    }
+
+    /// The bias of queries, keys and values: `[3 D]`.
+    private func fusedBias(_ dtype: DType) throws(TorchError) -> Tensor {
+        switch bias {
+        case .all(let bias): return try bias.cast(to: dtype)
+        case .queryAndValue(let query, let value):
+            let query = try query.cast(to: dtype)
+            let key = try Tensor.zeros(query.shape, dtype: dtype, device: query.device)
+            return try Tensor.cat([query, key, value.cast(to: dtype)])
+        }
     }
 
     func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor {
         let (batch, length, width) = (x.size(0), x.size(1), x.size(2))
-        let query = try queryBias.cast(to: x.dtype)
-        let bias = try Tensor.cat([
-            query, Tensor.zeros([width], dtype: x.dtype, device: x.device), valueBias.cast(to: x.dtype),
-        ])
-        let fused = try x.linear(qkv.cast(to: x.dtype), bias: bias).reshape(
+        let fused = try x.linear(qkv.cast(to: x.dtype), bias: fusedBias(x.dtype)).reshape(
             batch * length,
             3,
             headCount,

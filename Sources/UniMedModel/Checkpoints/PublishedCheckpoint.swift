@@ -7,7 +7,9 @@ import TorchNN
 /// The published file holds what is trained: LoRA (`llm_model.base_model.model.….lora_A.default.weight`), one pair of
 /// linear layers per expert (`moe_layers.0.0.weight`), the router with its first layer in one piece (task token first)
 /// and one token per task. Ours keeps the experts stacked and the router's first layer in two halves. The file holds the
-/// experts a second time (`llm_proj.…`) and rotary frequencies; both are dropped.
+/// experts a second time (`llm_proj.…`) and rotary frequencies; both are dropped. A connector without experts is
+/// `llm_proj` alone. The network of constant and hard routers and task tokens that no router sees, which the published
+/// code saves although nothing reads them, are dropped and not written.
 public struct PublishedCheckpoint: Sendable {
     /// A tensor of one side and what it is made of on the other.
     fileprivate struct Piece: Sendable {
@@ -80,65 +82,94 @@ public struct PublishedCheckpoint: Sendable {
         prefix: String,
         further: [(file: String, model: String?)]
     ) {
-        let (count, experts) = (connector.expertCount, 0..<connector.expertCount)
-        func joint(_ name: String, _ shape: [Int], _ layer: String, _ part: [Int], along dimension: Int) -> Joint {
-            Joint(
-                whole: Piece(name: prefix + name, shape: shape),
-                parts: experts.map { Piece(name: "moe_layers.\($0).\(layer)", shape: part) },
-                dimension: dimension
-            )
-        }
-        stacked = [
-            joint(
-                "experts.first.weight",
-                [count * outputSize, inputSize],
-                "0.weight",
-                [outputSize, inputSize],
-                along: 0
-            ),
-            joint("experts.first.bias", [count * outputSize], "0.bias", [outputSize], along: 0),
-            joint(
-                "experts.second.weight",
-                [outputSize, count * outputSize],
-                "2.weight",
-                [outputSize, outputSize],
-                along: 1
-            ),
-            joint("experts.second.bias", [count, outputSize], "2.bias", [outputSize], along: 0),
-        ]
-        let inputs = connector.router.inputs
-        var widths: [(name: String, width: Int)] = []
-        if inputs.contains(.taskToken) { widths.append(("task_weight", connector.taskTokenSize ?? inputSize)) }
-        if inputs.contains(.imageToken) { widths.append(("token_weight", inputSize)) }
-        let width = widths.reduce(0) { $0 + $1.width }
-        let hidden = connector.router.hiddenSize ?? 4 * width
-        halved = [
-            Joint(
-                whole: Piece(name: "router.fc1.weight", shape: [hidden, width]),
-                parts: widths.map { Piece(name: prefix + "router.fc1." + $0.name, shape: [hidden, $0.width]) },
-                dimension: 1
-            )
-        ]
         var dropped: [(file: String, model: String?)] = [
-            ("llm_proj.**", nil),
             ("llm_model.base_model.model.model.layers.*.self_attn.rotary_emb.inv_freq", nil),
             ("llm_model.model.layers.*.self_attn.rotary_emb.inv_freq", nil),
         ]
-        var kept: [(file: String, model: String?)] = [
-            ("router.fc1.bias", prefix + "router.fc1.bias"), ("router.fc2.*", prefix + "router.fc2.*"),
-        ]
-        if inputs.contains(.taskToken) {
+        var kept: [(file: String, model: String?)] = []
+        switch connector {
+        case .linear:
+            (stacked, halved) = ([], [])
+            kept.append(("llm_proj.*", prefix + "projector.*"))
+        case .mlp(let layerCount):
+            (stacked, halved) = ([], [])
+            // The activations have a number as well.
+            for layer in 0..<layerCount {
+                kept.append(("llm_proj.\(2 * layer).*", prefix + "projector.\(layer).*"))
+            }
+        case .mixtureOfExperts(let mixture):
+            stacked = Self.experts(mixture, inputSize: inputSize, outputSize: outputSize, prefix: prefix)
+            halved = Self.router(mixture, inputSize: inputSize, prefix: prefix)
+            dropped.append(("llm_proj.**", nil))
+            if mixture.router.network != nil {
+                kept += [
+                    ("router.fc1.bias", prefix + "router.fc1.bias"), ("router.fc2.*", prefix + "router.fc2.*"),
+                ]
+            } else {
+                // The published code makes and saves a network for constant and hard routers too; nothing reads it.
+                dropped.append(("router.**", nil))
+            }
+        }
+        if connector.mixture?.router.seesTaskToken ?? false {
             kept.append(("task_tokens.*", prefix + "task_tokens.*"))
         } else {
-            // The published code saves task tokens also where the router sees the image alone and nothing reads them.
+            // The published code saves task tokens also where nothing reads them.
             dropped.append(("task_tokens.*", nil))
         }
         self.dropped = dropped
         names = KeyMap(dropped + kept + further)
     }
 
+    /// The stacked weights of the experts.
+    private static func experts(
+        _ mixture: ConnectorMoEConfiguration,
+        inputSize: Int,
+        outputSize: Int,
+        prefix: String
+    ) -> [Joint] {
+        let count = mixture.expertCount
+        func joint(_ name: String, _ shape: [Int], _ layer: String, _ part: [Int], along dimension: Int = 0) -> Joint {
+            Joint(
+                whole: Piece(name: prefix + "experts." + name, shape: shape),
+                parts: (0..<count).map { Piece(name: "moe_layers.\($0).\(layer)", shape: part) },
+                dimension: dimension
+            )
+        }
+        let (stackedSize, first) = (count * outputSize, [outputSize, inputSize])
+        switch mixture.expert {
+        case .linear:
+            return [
+                joint("weight", [stackedSize, inputSize], "0.weight", first),
+                joint("bias", [count, outputSize], "0.bias", [outputSize]),
+            ]
+        case .mlp:
+            return [
+                joint("first.weight", [stackedSize, inputSize], "0.weight", first),
+                joint("first.bias", [stackedSize], "0.bias", [outputSize]),
+                joint("second.weight", [outputSize, stackedSize], "2.weight", [outputSize, outputSize], along: 1),
+                joint("second.bias", [count, outputSize], "2.bias", [outputSize]),
+            ]
+        }
+    }
+
+    /// The first layer of the router's network, which is in one piece in the file.
+    private static func router(_ mixture: ConnectorMoEConfiguration, inputSize: Int, prefix: String) -> [Joint] {
+        guard let network = mixture.router.network else { return [] }
+        let taskSize = mixture.taskTokenSize ?? inputSize
+        let sizes = network.inputSizes(tokenSize: inputSize, taskSize: taskSize)
+        let hidden = network.hiddenSize(tokenSize: inputSize, taskSize: taskSize)
+        let parts = [("task_weight", sizes.task), ("token_weight", sizes.token)].filter { $0.1 > 0 }
+        return [
+            Joint(
+                whole: Piece(name: "router.fc1.weight", shape: [hidden, sizes.task + sizes.token]),
+                parts: parts.map { Piece(name: prefix + "router.fc1." + $0.0, shape: [hidden, $0.1]) },
+                dimension: 1
+            )
+        ]
+    }
+
     /// What ``weights(of:)`` leaves under its published name because nothing of ours takes it.
-    var dropping: KeyMap { KeyMap(dropped + [("**", "**")]) }
+    package var dropping: KeyMap { KeyMap(dropped + [("**", "**")]) }
 
     /// A published file's weights under our names and in our layout; what has no place keeps its name.
     public func weights(of source: any WeightSource) -> any WeightSource {
@@ -199,18 +230,24 @@ public struct PublishedCheckpoint: Sendable {
 extension UniMed {
     /// Sets what is trained from a checkpoint of the published code; frozen weights that it leaves out keep their values.
     ///
-    /// - Parameter source: The state dictionary, which a `checkpoint_0.pth` has at `["model"]`.
+    /// - Parameters:
+    ///   - source: The state dictionary, which a `checkpoint_0.pth` has at `["model"]`.
+    ///   - device: Where weights without memory go.
     /// - Returns: What was loaded, dropped and left.
     /// - Throws: ``CheckpointError`` of kind `mismatch` when something is missing, unexpected or of another shape.
     @discardableResult
-    public func loadPublished(_ source: any WeightSource) throws(CheckpointError) -> WeightLoadingReport {
+    public func loadPublished(
+        _ source: any WeightSource,
+        device: Device = .cpu
+    ) throws(CheckpointError) -> WeightLoadingReport {
         let table = PublishedCheckpoint(configuration)
         let parameters = namedParameters()
         return try loadWeights(
-            into: parameters.map { (name: $0.name, tensor: $0.parameter.value) },
+            into: self,
             from: table.weights(of: source),
             mapping: table.dropping,
-            allowedMissing: parameters.filter { !$0.parameter.isTrainable }.map(\.name)
+            allowedMissing: parameters.filter { !$0.parameter.isTrainable }.map(\.name),
+            device: device
         )
     }
 

@@ -6,7 +6,7 @@ public struct UniMedConfiguration: Codable, Sendable, Equatable {
     public var vision: VisionConfiguration
     /// How neighbouring image tokens are aggregated.
     public var resampler: ResamplerConfiguration
-    /// The connector mixture-of-experts.
+    /// What aligns image tokens with the language model: the paper's connector mixture-of-experts, or a baseline.
     public var connector: ConnectorConfiguration
     /// The language model.
     public var language: LlamaConfiguration
@@ -42,72 +42,14 @@ public struct UniMedConfiguration: Codable, Sendable, Equatable {
         language = try container.decodeIfPresent(LlamaConfiguration.self, forKey: .language) ?? .init()
         fineTuning =
             try container.decodeIfPresent(FineTuning.self, forKey: .fineTuning) ?? .lowRank(LowRankConfiguration())
-        try container.require(
-            vision.patchCount.isMultiple(of: resampler.rate),
-            .resampler,
-            "rate \(resampler.rate) does not divide the \(vision.patchCount) image tokens of the vision transformer"
-        )
+        if let problem = resampler.problem(gridSize: vision.gridSize) {
+            try container.require(false, .resampler, problem + " of the vision transformer")
+        }
     }
 
     /// The number of tokens an image has in the language model: `Nv / α`.
     public var imageTokenCount: Int { vision.patchCount / resampler.rate }
 
-    /// The width of an aggregated image token, `Dv · α`: what the connector sees.
+    /// The width of an aggregated image token, `Dv · α` or `Dv` where they are pooled: what the connector sees.
     public var aggregatedSize: Int { resampler.outputSize(of: vision.hiddenSize) }
-}
-
-/// What of the language model is trained.
-public enum FineTuning: Codable, Sendable, Equatable {
-    /// LoRA on all linear layers but the vocabulary head (Uni-Med section 3.2.3).
-    case lowRank(LowRankConfiguration)
-    /// Every weight: for small models from scratch.
-    case full
-    /// Nothing: only the connector is trained.
-    case frozen
-
-    enum CodingKeys: String, CodingKey, CaseIterable {
-        case method, rank, alpha, dropout
-    }
-
-    private enum Method: String, Codable {
-        case lora, full, none
-    }
-
-    /// Reads `{method: lora, rank: 8, alpha: 16, dropout: 0.05}`, `{method: full}` or `{method: none}`.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.strictContainer(keyedBy: CodingKeys.self)
-        switch try container.decode(Method.self, forKey: .method) {
-        case .lora:
-            let defaults = LowRankConfiguration()
-            let rank = try container.decodePositive(.rank, default: defaults.rank)
-            let dropout = try container.decodeIfPresent(Double.self, forKey: .dropout) ?? defaults.dropout
-            try container.require((0..<1).contains(dropout), .dropout, "must be in 0..<1, got \(dropout)")
-            self = .lowRank(
-                LowRankConfiguration(
-                    rank: rank,
-                    alpha: try container.decodeIfPresent(Double.self, forKey: .alpha) ?? defaults.alpha,
-                    dropout: dropout
-                )
-            )
-        case .full, .none:
-            for key in [CodingKeys.rank, .alpha, .dropout] {
-                try container.require(!container.contains(key), key, "belongs to method lora only")
-            }
-            self = try container.decode(Method.self, forKey: .method) == .full ? .full : .frozen
-        }
-    }
-
-    /// Writes what ``init(from:)`` reads.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.container(keyedBy: CodingKeys.self)
-        switch self {
-        case .lowRank(let configuration):
-            try container.encode(Method.lora, forKey: .method)
-            try container.encode(configuration.rank, forKey: .rank)
-            try container.encode(configuration.alpha, forKey: .alpha)
-            try container.encode(configuration.dropout, forKey: .dropout)
-        case .full: try container.encode(Method.full, forKey: .method)
-        case .frozen: try container.encode(Method.none, forKey: .method)
-        }
-    }
 }

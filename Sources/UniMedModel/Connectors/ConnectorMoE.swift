@@ -7,131 +7,130 @@ public import UniMedData
 // M images, T tokens per image (Nv/α), Da width of an aggregated token (Dv·α), Dt width of the language model, N experts.
 
 /// The settings of a ``ConnectorMoE``; the defaults are the paper's.
-public struct ConnectorConfiguration: Codable, Sendable, Equatable {
+public struct ConnectorMoEConfiguration: Sendable, Equatable {
+    /// What an expert is.
+    public enum Expert: String, Codable, Sendable, CaseIterable {
+        /// Two linear layers with GELU between them.
+        case mlp
+        /// One linear layer.
+        case linear
+    }
+
+    /// What an expert is.
+    ///
+    /// Default: a two-layer MLP.
+    public var expert: Expert
     /// `N`: the number of projection experts.
     ///
-    /// Default: 5.
+    /// Default: 5, or one for each task or modality of a hard router.
     public var expertCount: Int
-    /// The soft router.
+    /// What weighs the experts.
     public var router: RouterConfiguration
     /// The tasks that have a vision-level task token, in the published order.
     public var tasks: [MedicalTask]
     /// The width of a task token; `nil` is the width `Da` of an aggregated image token, as in the paper.
     public var taskTokenSize: Int?
 
-    enum CodingKeys: String, CodingKey, CaseIterable {
-        case expertCount, router, tasks, taskTokenSize
-    }
-
-    /// The tasks with an image, in the order of the published code.
-    public static let publishedTasks: [MedicalTask] = [
-        .visualQuestionAnswering, .referringExpressionComprehension, .referringExpressionGeneration, .reportGeneration,
-        .imageClassification,
-    ]
-
     /// Makes a configuration.
     public init(
-        expertCount: Int = 5,
-        router: RouterConfiguration = .init(),
+        expert: Expert = .mlp,
+        expertCount: Int? = nil,
+        router: RouterConfiguration = .soft(),
         tasks: [MedicalTask] = ConnectorConfiguration.publishedTasks,
         taskTokenSize: Int? = nil
     ) {
-        self.expertCount = expertCount
+        self.expert = expert
+        self.expertCount = expertCount ?? Self.typeCount(router, tasks) ?? 5
         self.router = router
         self.tasks = tasks
         self.taskTokenSize = taskTokenSize
     }
 
-    /// Reads a configuration; what is not named has its default.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.strictContainer(keyedBy: CodingKeys.self)
-        let defaults = ConnectorConfiguration()
-        expertCount = try container.decodePositive(.expertCount, default: defaults.expertCount)
-        router = try container.decodeIfPresent(RouterConfiguration.self, forKey: .router) ?? defaults.router
-        tasks = try container.decodeIfPresent([MedicalTask].self, forKey: .tasks) ?? defaults.tasks
-        taskTokenSize = try container.decodeIfPresent(Int.self, forKey: .taskTokenSize)
-        try container.require(
-            taskTokenSize ?? 1 > 0,
-            .taskTokenSize,
-            "must be positive, got \(taskTokenSize ?? 0)"
+    /// The number of types that a hard router tells apart.
+    private static func typeCount(_ router: RouterConfiguration, _ tasks: [MedicalTask]) -> Int? {
+        switch router {
+        case .hard(by: .task): tasks.count
+        case .hard(by: .modality(let modalities)): modalities.count
+        case .constant, .sparse, .soft: nil
+        }
+    }
+
+    /// What does not fit together, with the setting that is wrong; `nil` when all does.
+    private var contradiction: (key: ConnectorConfiguration.CodingKeys, problem: String)? {
+        if expertCount < 1 { return (.expertCount, "must be positive, got \(expertCount)") }
+        if let taskTokenSize, taskTokenSize < 1 { return (.taskTokenSize, "must be positive, got \(taskTokenSize)") }
+        if Set(tasks).count != tasks.count { return (.tasks, "a task is named twice") }
+        if router.seesTaskToken, tasks.isEmpty { return (.tasks, "a router that sees task tokens needs tasks") }
+        if let count = Self.typeCount(router, tasks) {
+            if count == 0 { return (.tasks, "a hard router needs tasks") }
+            if expertCount < count {
+                return (.expertCount, "a hard router of \(count) types needs as many experts, got \(expertCount)")
+            }
+        }
+        if case .sparse(let topK, _, _) = router, !(1...expertCount).contains(topK) {
+            return (.router, "must be one of 1...\(expertCount) experts, got \(topK)")
+        }
+        return nil
+    }
+
+    init(in container: KeyedDecodingContainer<ConnectorConfiguration.CodingKeys>) throws {
+        let router = try container.decodeIfPresent(RouterConfiguration.self, forKey: .router) ?? .soft()
+        self.init(
+            expert: try container.decodeIfPresent(Expert.self, forKey: .expert) ?? .mlp,
+            expertCount: try container.decodeIfPresent(Int.self, forKey: .expertCount),
+            router: router,
+            tasks: try container.decodeIfPresent([MedicalTask].self, forKey: .tasks)
+                ?? ConnectorConfiguration.publishedTasks,
+            taskTokenSize: try container.decodeIfPresent(Int.self, forKey: .taskTokenSize)
         )
-        try container.require(Set(tasks).count == tasks.count, .tasks, "a task is named twice")
+        switch contradiction {
+        case nil: break
+        case (.router, let problem)?:
+            try container.nestedContainer(keyedBy: RouterConfiguration.CodingKeys.self, forKey: .router)
+                .require(false, .topK, problem)
+        case (let key, let problem)?: try container.require(false, key, problem)
+        }
         try container.require(
-            !router.inputs.contains(.taskToken) || !tasks.isEmpty,
-            .tasks,
-            "a router that sees task tokens needs tasks"
+            taskTokenSize == nil || router.seesTaskToken,
+            .taskTokenSize,
+            "the router sees no task token"
         )
     }
-}
 
-/// The two-layer MLP experts `E_1 … E_N`, all in two products.
-///
-/// `Σ_k w_k (W2_k gelu(W1_k x + b1_k) + b2_k)` (Uni-Med eq. 9) with the `W1_k` stacked by rows into `[N·Dt, Da]`, each
-/// expert's activations scaled by its weight, and the `W2_k` stacked by columns into `[Dt, N·Dt]`: no expert's output is
-/// ever kept by itself.
-public final class ProjectionExperts: Module {
-    private let expertCount: Int
-    private let outputSize: Int
-    /// `[N·Dt, Da]`.
-    private let firstWeight: Parameter
-    /// `[N·Dt]`.
-    private let firstBias: Parameter
-    /// `[Dt, N·Dt]`.
-    private let secondWeight: Parameter
-    /// `[N, Dt]`.
-    private let secondBias: Parameter
+    func encode(in container: inout KeyedEncodingContainer<ConnectorConfiguration.CodingKeys>) throws {
+        try container.encode(expert, forKey: .expert)
+        try container.encode(expertCount, forKey: .expertCount)
+        try container.encode(router, forKey: .router)
+        try container.encode(tasks, forKey: .tasks)
+        try container.encodeIfPresent(router.seesTaskToken ? taskTokenSize : nil, forKey: .taskTokenSize)
+    }
 
-    /// Makes experts with random weights.
-    public init(
-        count: Int,
+    /// Makes the experts: the one line that a new kind needs.
+    func makeExperts(
         inputSize: Int,
         outputSize: Int,
-        builder: WeightBuilder = WeightBuilder()
-    ) throws(TorchError) {
-        expertCount = count
-        self.outputSize = outputSize
-        let firstBound = 1 / Double(inputSize).squareRoot()
-        let secondBound = 1 / Double(outputSize).squareRoot()
-        firstWeight = try builder.uniform([count * outputSize, inputSize], bound: firstBound)
-        firstBias = try builder.uniform([count * outputSize], bound: firstBound)
-        secondWeight = try builder.uniform([outputSize, count * outputSize], bound: secondBound)
-        secondBias = try builder.uniform([count, outputSize], bound: secondBound)
-    }
-
-    /// The stacked weights; ``PublishedCheckpoint`` takes them apart.
-    public var members: [ModuleMember] {
-        [
-            .parameter("first.weight", firstWeight), .parameter("first.bias", firstBias),
-            .parameter("second.weight", secondWeight), .parameter("second.bias", secondBias),
-        ]
-    }
-
-    /// The experts' weighted sum.
-    ///
-    /// - Parameters:
-    ///   - tokens: `[M, T, Da]`.
-    ///   - weights: `[M, T, N]`.
-    /// - Returns: `[M, T, Dt]`.
-    public func callAsFunction(_ tokens: Tensor, weights: Tensor) throws(TorchError) -> Tensor {
-        let (images, count) = (tokens.size(0), tokens.size(1))
-        let hidden = try tokens.linear(firstWeight.cast(to: tokens.dtype), bias: firstBias.cast(to: tokens.dtype))
-            .gelu()
-        let scaled = try hidden.reshape(images, count, expertCount, outputSize) * weights.unsqueeze(-1)
-        let projected = try scaled.reshape(images, count, expertCount * outputSize).linear(
-            secondWeight.cast(to: tokens.dtype)
-        )
-        return try projected + weights.matmul(secondBias.cast(to: tokens.dtype))
+        builder: WeightBuilder
+    ) throws(TorchError) -> any ProjectionExperts {
+        if let (key, problem) = contradiction {
+            throw TorchError(operation: "ConnectorMoE", message: "\(key.rawValue): \(problem)")
+        }
+        switch expert {
+        case .mlp:
+            return try MLPExperts(count: expertCount, inputSize: inputSize, outputSize: outputSize, builder: builder)
+        case .linear:
+            return try LinearExperts(count: expertCount, inputSize: inputSize, outputSize: outputSize, builder: builder)
+        }
     }
 }
 
-/// The connector mixture-of-experts: aligns aggregated image tokens with the language model's embedding space.
-public final class ConnectorMoE: Module {
+/// The connector mixture-of-experts: several projectors, and a router that weighs them for every image token.
+public final class ConnectorMoE: Connector {
     /// The settings.
-    public let configuration: ConnectorConfiguration
+    public let configuration: ConnectorMoEConfiguration
     /// The projection experts.
-    public let experts: ProjectionExperts
-    /// The soft router.
-    public let router: SoftRouter
+    public let experts: any ProjectionExperts
+    /// What weighs them.
+    public let router: any Router
     /// The vision-level special task tokens `f_t^sp` in the order of the configuration's tasks, each `[1, 1, taskTokenSize]`.
     ///
     /// Each is a weight of its own, so that the tokens of tasks that are not in a batch have no gradient and the
@@ -139,33 +138,26 @@ public final class ConnectorMoE: Module {
     public let taskTokens: [Parameter]
 
     /// Makes a connector from tokens of width `inputSize` (`Dv·α`) to `outputSize` (`Dt`).
+    ///
+    /// - Throws: ``TorchError`` when the settings do not fit together.
     public init(
-        _ configuration: ConnectorConfiguration,
+        _ configuration: ConnectorMoEConfiguration,
         inputSize: Int,
         outputSize: Int,
         builder: WeightBuilder = WeightBuilder()
     ) throws(TorchError) {
         self.configuration = configuration
-        experts = try ProjectionExperts(
-            count: configuration.expertCount,
-            inputSize: inputSize,
-            outputSize: outputSize,
-            builder: builder
-        )
-        router = try SoftRouter(
-            configuration.router,
+        let taskSize = configuration.taskTokenSize ?? inputSize
+        experts = try configuration.makeExperts(inputSize: inputSize, outputSize: outputSize, builder: builder)
+        router = try configuration.router.makeRouter(
             tokenSize: inputSize,
-            taskSize: configuration.taskTokenSize ?? inputSize,
+            taskSize: taskSize,
             expertCount: configuration.expertCount,
             builder: builder
         )
         var taskTokens: [Parameter] = []
-        if configuration.router.inputs.contains(.taskToken) {
-            for _ in configuration.tasks {
-                taskTokens.append(
-                    try builder.normal([1, 1, configuration.taskTokenSize ?? inputSize], deviation: 0.02)
-                )
-            }
+        if configuration.router.seesTaskToken {
+            for _ in configuration.tasks { taskTokens.append(try builder.normal([1, 1, taskSize], deviation: 0.02)) }
         }
         self.taskTokens = taskTokens
     }
@@ -184,13 +176,14 @@ public final class ConnectorMoE: Module {
     /// - Parameters:
     ///   - tokens: `[M, T, Da]`.
     ///   - tasks: The task of each image, as `M` positions in the configuration's list.
+    ///   - modalities: The modality of each image, where its sample carries one; only a hard router by modality reads it.
     /// - Returns: The aligned tokens `[M, T, Dt]` and the routing weights `[M, T, N]`.
-    /// - Throws: ``TorchError`` when the width of `tokens` is not `Da` or `tasks` does not fit.
-    public func callAsFunction(_ tokens: Tensor, tasks: [Int]) throws(TorchError) -> (
-        aligned: Tensor, routingWeights: Tensor
+    /// - Throws: ``TorchError`` when the width of `tokens` is not `Da`, or `tasks` or `modalities` do not fit.
+    public func callAsFunction(_ tokens: Tensor, tasks: [Int], modalities: [String?]) throws(TorchError) -> (
+        aligned: Tensor, routingWeights: Tensor?
     ) {
-        guard tasks.count == tokens.size(0),
-            tasks.allSatisfy(configuration.tasks.indices.contains) || taskTokens.isEmpty
+        guard tasks.count == tokens.size(0), modalities.count == tasks.count,
+            tasks.allSatisfy(configuration.tasks.indices.contains) || !readsTasks
         else {
             throw TorchError(
                 operation: "ConnectorMoE",
@@ -198,8 +191,22 @@ public final class ConnectorMoE: Module {
                 message: "every image needs one of \(configuration.tasks.count) tasks, got \(tasks)"
             )
         }
-        let weights = try router.weights(for: tokens, taskTokens: taskTokens(of: tasks, dtype: tokens.dtype))
-        return (try experts(tokens, weights: weights), weights)
+        let routing = try router.routing(
+            of: RouterInput(
+                tokens: tokens,
+                taskTokens: try taskTokens(of: tasks, dtype: tokens.dtype),
+                tasks: tasks,
+                modalities: modalities
+            )
+        )
+        return (
+            try experts(tokens, routing: routing),
+            try routing.weights(for: tokens, expertCount: configuration.expertCount)
+        )
+    }
+
+    private var readsTasks: Bool {
+        if case .hard(by: .task) = configuration.router { true } else { !taskTokens.isEmpty }
     }
 
     /// The task token of each image, `[M, taskTokenSize]`; `nil` without task tokens.

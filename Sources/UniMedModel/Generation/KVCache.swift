@@ -11,6 +11,16 @@ public final class KVCache {
         let length: Int
         /// `[sequences, 1, 1, length]` (bool).
         let mask: Tensor
+        /// What layers with a sliding window see; `nil` while that is all.
+        let window: Window?
+
+        /// The part of the cache that some sequence's window reaches.
+        struct Window {
+            /// The first position of it.
+            let start: Int
+            /// `[sequences, 1, 1, length - start]` (bool).
+            let mask: Tensor
+        }
     }
 
     /// The number of tokens kept of each sequence.
@@ -70,7 +80,10 @@ public final class KVCache {
         return try Tensor(rows).to(device)
     }
 
-    func beginStep() throws(TorchError) -> Step {
+    /// Begins a step of one token per sequence.
+    ///
+    /// - Parameter window: How many tokens a token sees in layers with a sliding window, itself included.
+    func beginStep(window: Int? = nil) throws(TorchError) -> Step {
         let length = (lengths.max() ?? 0) + 1
         guard length <= capacity else {
             throw TorchError(
@@ -80,9 +93,18 @@ public final class KVCache {
         }
         let columns = try Tensor.arange(0, Double(length), device: device).unsqueeze(0)
         let own = try Tensor(lengths).to(device)
-        let mask = try columns.compare(.lessOrEqual, own.unsqueeze(1)).reshape(sequences, 1, 1, length)
+        let past = try columns.compare(.lessOrEqual, own.unsqueeze(1))
+        let mask = try past.reshape(sequences, 1, 1, length)
+        var windowed: Step.Window?
+        if let window, window < length {
+            // Token i sees i - window < j <= i; nothing before the shortest sequence's window is needed.
+            let start = max((lengths.min() ?? 0) + 1 - window, 0)
+            let near = try past.and(columns.compare(.greater, (own - Double(window)).unsqueeze(1)))
+                .narrow(1, start: start, length: length - start)
+            windowed = Step.Window(start: start, mask: try near.reshape(sequences, 1, 1, length - start))
+        }
         let places = try Tensor.arange(0, Double(sequences), device: device) * Double(capacity) + own
-        return Step(places: places, length: length, mask: mask)
+        return Step(places: places, length: length, mask: mask, window: windowed)
     }
 
     func endStep() {
@@ -97,13 +119,11 @@ public final class KVCache {
         try values[layer].indexCopy(0, places, isFilled ? value.narrow(0, start: 0, length: count) : value)
     }
 
-    /// The first `length` positions: `[sequences, heads, length, headSize]`.
-    func read(layer: Int, length: Int) throws(TorchError) -> (key: Tensor, value: Tensor) {
+    /// The positions `start..<length`: `[sequences, heads, length - start, headSize]`.
+    func read(layer: Int, start: Int = 0, length: Int) throws(TorchError) -> (key: Tensor, value: Tensor) {
         func view(_ tensor: Tensor) throws(TorchError) -> Tensor {
-            try tensor.reshape(sequences, capacity, headCount, headSize).narrow(1, start: 0, length: length).transpose(
-                1,
-                2
-            )
+            try tensor.reshape(sequences, capacity, headCount, headSize)
+                .narrow(1, start: start, length: length - start).transpose(1, 2)
         }
         return (try view(keys[layer]), try view(values[layer]))
     }

@@ -7,7 +7,7 @@ extension UniMed {
     ///
     /// - Parameters:
     ///   - batch: Prompts that wait for an answer.
-    ///   - tokenizer: The tokenizer the model was trained with; its end of sequence ends an answer.
+    ///   - tokenizer: The tokenizer the model was trained with; each of its ends of a sequence ends an answer.
     ///   - options: How; the published evaluation's way unless set.
     ///   - constraints: For each prompt what its answer may be, `nil` for anything; empty for no constraints at all.
     ///   - seeds: For each prompt the seed of its draws; empty takes that of the options for every one.
@@ -27,7 +27,7 @@ extension UniMed {
         try language.generate(
             prompts(batch, bosID: tokenizer.bosID, convention: options.convention),
             options: options,
-            endOfSequence: [tokenizer.eosID],
+            endOfSequence: Set(tokenizer.eosIDs),
             tokenizer: tokenizer,
             constraints: constraints,
             seeds: seeds,
@@ -39,18 +39,19 @@ extension UniMed {
     /// The embeddings of a batch as prompts.
     ///
     /// - Parameters:
-    ///   - bosID: The token that begins a sequence, which `transformers` 4.30 puts before answers to embeddings.
+    ///   - bosID: The token that begins a sequence, which `transformers` 4.30 puts before answers to embeddings; `nil`
+    ///     where the tokenizer has none.
     ///   - convention: Whose way of counting what was said before an answer is followed.
     /// - Throws: ``GenerationError/tensor(_:)`` when memory is short.
     public func prompts(
         _ batch: PromptBatch,
-        bosID: Int,
+        bosID: Int?,
         convention: GenerationOptions.Convention = .transformers430
     ) throws(GenerationError) -> GenerationPrompts {
         let embeddings = try generating { () throws(TorchError) in
             try withoutGradients { () throws(TorchError) in try self.embeddings(of: batch).embeddings }
         }
-        let said = convention == .transformers430 ? [bosID] : []
+        let said = convention == .transformers430 ? [bosID].compactMap { $0 } : []
         return GenerationPrompts(
             embeddings: embeddings,
             layout: batch.layout,

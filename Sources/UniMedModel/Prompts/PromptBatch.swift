@@ -14,6 +14,8 @@ public struct PromptBatch {
     public let features: Tensor?
     /// The position in the connector's list of the task of each image.
     let imageTasks: [Int]
+    /// The modality of each image, where its prompt names one.
+    let imageModalities: [String?]
     /// The rows whose next token is a target, rounded up with empty rows.
     let targetRows: RowPlacement
     /// The targets, rounded up with targets that are ignored: `[rounded targets]` (int64).
@@ -108,6 +110,7 @@ public struct PromptBatch {
         self.order = isText ? nil : try RowPlacement(order, sourceCount: imageRow, device: device)
         // A task without a token of its own (qa with an image) uses the first.
         imageTasks = withImage.map { taskOrder.firstIndex(of: $0.task) ?? 0 }
+        imageModalities = withImage.map(\.modality)
     }
 }
 

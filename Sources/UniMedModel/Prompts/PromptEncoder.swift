@@ -14,11 +14,14 @@ public struct EncodedPrompt: Sendable, Equatable {
     public var tokens: [Int]
     /// For every token what it is as a target: its own id in the answer, ``noTarget`` elsewhere.
     public var targets: [Int]
+    /// The modality of the image, where it is known: read by a hard router by modality, never written into the text.
+    public var modality: String?
 
     /// Makes a prompt.
-    public init(task: MedicalTask, tokens: [Int], targets: [Int]) {
+    public init(task: MedicalTask, tokens: [Int], targets: [Int], modality: String? = nil) {
         precondition(tokens.count == targets.count, "every token has a target")
         self.task = task
+        self.modality = modality
         self.tokens = tokens
         self.targets = targets
     }

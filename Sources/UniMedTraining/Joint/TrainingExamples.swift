@@ -100,12 +100,13 @@ package struct TrainingExamples: Sendable {
         // The encoder writes the task's tag itself.
         let tag = sample.task.promptTag + " "
         if instruction.hasPrefix(tag) { instruction.removeFirst(tag.count) }
-        let prompt = try encoder.training(
+        var prompt = try encoder.training(
             task: sample.task,
             instruction: instruction,
             answer: try definition.target(for: sample),
             hasImage: row != nil
         )
+        prompt.modality = sample.modality
         return TrainingExample(prompt: prompt, featureRow: row)
     }
 

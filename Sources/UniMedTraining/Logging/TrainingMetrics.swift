@@ -19,7 +19,7 @@ public struct TrainingMetrics: Codable, Sendable, Equatable {
     public var samplesPerSecond: Double
     /// Tokens per second of wall time, image tokens included, since the last line.
     public var tokensPerSecond: Double
-    /// The mean routing weight of each expert over the image tokens of a task, by short code.
+    /// The mean routing weight of each expert over the image tokens of a task, by short code; empty without experts.
     public var routingWeights: [String: [Double]]
     /// The samples seen since the start of the run.
     public var samplesSeen: Int

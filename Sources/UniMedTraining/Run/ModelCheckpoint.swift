@@ -144,30 +144,61 @@ public final class ModelCheckpoint {
         device: Device = .cpu,
         precision: Recipe.Precision? = nil
     ) throws(TrainingError) -> ModelCheckpoint {
-        var folder = folder
-        let inner = folder.appendingPathComponent(TrainingRun.modelFolderName)
-        if !FileManager.default.fileExists(atPath: folder.appendingPathComponent(configurationName).path),
-            FileManager.default.fileExists(atPath: inner.appendingPathComponent(configurationName).path)
-        {
-            folder = inner
-        }
+        let folder = resolved(folder)
         let configuration = try configuration(of: folder)
         let tokenizer = try loadTokenizer(folder.appendingPathComponent(tokenizerName))
         return try training {
             try device.requireAvailable()
-            let file = try SafetensorsFile(contentsOf: folder.appendingPathComponent(weightsName))
-            let model = try UniMed(configuration.model, builder: WeightBuilder(device: device))
-            try loadWeights(
-                into: model.namedParameters().map { (name: $0.name, tensor: $0.parameter.value) },
-                from: file
-            )
-            // After the checks that can name a key.
-            try FolderDigests.verify(folder)
+            // Weights get memory when they are read, each once; those of the file's type and place share its memory.
+            let model = try UniMed(configuration.model, builder: WeightBuilder(device: .meta))
             model.computeDType = (precision ?? configuration.precision).dtype
             try model.freeze()
             try model.castFrozenParameters(to: model.computeDType)
+            try loadWeights(
+                into: model,
+                from: SafetensorsFile(contentsOf: folder.appendingPathComponent(weightsName)),
+                device: device
+            )
+            // After the checks that can name a key.
+            try FolderDigests.verify(folder)
             return ModelCheckpoint(configuration: configuration, model: model, tokenizer: tokenizer)
         }
+    }
+
+    /// Loads a model whose weights keep the types of the file, frozen and on the CPU, for writing it in another form.
+    ///
+    /// The weights share the file's memory.
+    ///
+    /// - Throws: ``TrainingError`` that names the file and what does not fit.
+    static func loadAsStored(from folder: URL) throws(TrainingError) -> ModelCheckpoint {
+        let folder = resolved(folder)
+        let configuration = try configuration(of: folder)
+        let tokenizer = try loadTokenizer(folder.appendingPathComponent(tokenizerName))
+        return try training {
+            let file = try SafetensorsFile(contentsOf: folder.appendingPathComponent(weightsName))
+            let model = try UniMed(configuration.model, builder: WeightBuilder(device: .meta))
+            model.computeDType = configuration.precision.dtype
+            try model.freeze()
+            let stored = Set(file.keys)
+            for (name, parameter) in model.namedParameters() where stored.contains(name) {
+                let dtype = try file.dtype(of: name)
+                if dtype.isFloatingPoint { try parameter.replace(parameter.value.to(dtype)) }
+            }
+            try loadWeights(into: model, from: file)
+            try FolderDigests.verify(folder)
+            return ModelCheckpoint(configuration: configuration, model: model, tokenizer: tokenizer)
+        }
+    }
+
+    /// A model's folder: the given one, or the one inside a run's.
+    static func resolved(_ folder: URL) -> URL {
+        let inner = folder.appendingPathComponent(TrainingRun.modelFolderName)
+        if !FileManager.default.fileExists(atPath: folder.appendingPathComponent(configurationName).path),
+            FileManager.default.fileExists(atPath: inner.appendingPathComponent(configurationName).path)
+        {
+            return inner
+        }
+        return folder
     }
 
     /// A tokenizer with the published pad piece where the vocabulary has it.

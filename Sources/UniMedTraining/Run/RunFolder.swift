@@ -27,6 +27,37 @@ enum RunFolder {
         ((try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []).sorted()
     }
 
+    /// Refuses to write where something is: a file, or a folder that is not empty.
+    static func requireVacant(_ folder: URL) throws(TrainingError) {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: folder.path, isDirectory: &isFolder) else { return }
+        guard isFolder.boolValue, names(in: folder).isEmpty else {
+            throw TrainingError(.fileSystem, "there is something already; name another folder", file: folder.path)
+        }
+    }
+
+    /// Writes a folder, which is there completely or not at all; it must be vacant.
+    static func writeWhole<Result>(
+        _ folder: URL,
+        _ body: (_ partial: URL) throws(TrainingError) -> Result
+    ) throws(TrainingError) -> Result {
+        let folder = folder.standardizedFileURL
+        let parent = folder.deletingLastPathComponent()
+        try create(parent)
+        let partial = parent.appendingPathComponent("." + folder.lastPathComponent + ".partial")
+        try remove(partial)
+        try create(partial)
+        do throws(TrainingError) {
+            let result = try body(partial)
+            try remove(folder)
+            try rename(partial, to: folder)
+            return result
+        } catch {
+            try? remove(partial)
+            throw error
+        }
+    }
+
     /// Gives a folder another name, and makes that durable.
     static func rename(_ old: URL, to new: URL) throws(TrainingError) {
         guard Foundation.rename(old.path, new.path) == 0 else {

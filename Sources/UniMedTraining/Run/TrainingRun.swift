@@ -146,26 +146,16 @@ public final class TrainingRun {
         let (device, weights) = (recipe.torchDevice, recipe.weights)
         return try training {
             try Runtime.seed(recipe.seed)
-            let model = try UniMed(configuration, builder: WeightBuilder(device: device))
+            let model = try UniMed(
+                configuration,
+                builder: WeightBuilder(device: device),
+                frozenType: weights.frozenType?.dtype
+            )
             if let path = weights.vision {
-                // The last block, norm and head of the published file are not used.
-                var map: KeyMap = ["norm.*": nil, "head.*": nil, "fc_norm.*": nil]
-                for block in configuration.vision.layerCount..<configuration.vision.layerCount + 8 {
-                    map = map.followed(by: KeyMap([(file: "blocks.\(block).**", model: nil)]))
-                }
-                try loadWeights(
-                    into: Self.named(model.vision),
-                    from: Checkpoint.open(resolve(path)),
-                    mapping: map.followed(by: .identity)
-                )
+                try model.vision.load(Checkpoint.open(resolve(path)))
             }
             if let path = weights.language {
-                try loadWeights(
-                    into: Self.named(model.language),
-                    from: Checkpoint.open(resolve(path)),
-                    mapping: Self.languageMap,
-                    allowedMissing: ["**.lora_A.weight", "**.lora_B.weight"]
-                )
+                try model.language.load(Checkpoint.open(resolve(path)))
             }
             if weights.language == nil {
                 // A model from scratch starts with coordinates that know their order.
@@ -192,8 +182,6 @@ public final class TrainingRun {
         guard let first = ids[0], first != tokenizer.unknownID else { return nil }
         return ids.enumerated().allSatisfy { $1 == first + $0 } ? first : nil
     }
-
-    private static let languageMap: KeyMap = ["model.layers.*.self_attn.rotary_emb.inv_freq": nil, "**": "**"]
 
     private static func named(_ module: any Module) -> [(name: String, tensor: Tensor)] {
         module.namedParameters().map { (name: $0.name, tensor: $0.parameter.value) }
@@ -311,7 +299,11 @@ public final class TrainingRun {
         let pretraining = try pretrainVision(model, data: data, control: control, progress: progress)
         guard case .finished = pretraining else { return pretraining }
         try restoreFrozen(model)
-        try training { try model.castFrozenParameters(to: model.computeDType) }
+        try training {
+            try model.vision.castFrozenParameters(to: model.computeDType)
+            try model.visionNorm.castFrozenParameters(to: model.computeDType)
+            try model.language.castFrozenParameters(to: recipe.weights.frozenType?.dtype ?? model.computeDType)
+        }
         let features = try cacheFeatures(model, data: data, control: control, progress: progress)
         if control.isCancelled { return .interrupted(step: 0) }
         let examples = try TrainingExamples(
@@ -403,6 +395,7 @@ public final class TrainingRun {
         keyed.checkpointEvery = 0
         keyed.keptCheckpoints = 0
         keyed.logEvery = 0
+        keyed.gradientCheckpointing = false
         let parts = [
             "training 1", data.key, features?.key ?? "", SHA256.hexDigest(of: Array(tokenizer.model.serializedModel)),
             try json(model.configuration), try json(keyed), try json(unplaced(recipe.data)), try json(recipe.weights),

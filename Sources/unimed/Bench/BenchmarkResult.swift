@@ -6,11 +6,11 @@ struct BenchmarkResult: Encodable {
     let name: String
     /// The unit of the times.
     let unit: String
-    /// The median time.
+    /// Our median time.
     let ours: Double
     /// The fastest and slowest.
     let ourRange: [Double]
-    /// Python's median time; `nil` without a peer.
+    /// The median time beside it, Python's unless the name says otherwise; `nil` without a peer.
     let peer: Double?
     let peerRange: [Double]?
     /// How many times were measured on each side, after those that warm up.
@@ -23,8 +23,8 @@ struct BenchmarkResult: Encodable {
 
     /// What is compared with a goal.
     enum Goal {
-        /// Our time is at most this many times Python's.
-        case cost(atMost: Double)
+        /// Our time is at most this many times that of the reference.
+        case cost(atMost: Double, of: String = "Python's")
         /// We are at least this many times as fast.
         case speed(atLeast: Double, as: String)
         /// For information: how many times as fast.
@@ -41,8 +41,8 @@ struct BenchmarkResult: Encodable {
         n = ours.count
         let mine = self.ours
         switch goal {
-        case .cost(let limit):
-            self.goal = "at most \(limit) times Python's"
+        case .cost(let limit, let reference):
+            self.goal = "at most \(limit) times \(reference)"
             ratio = self.peer.map { mine / $0 }
             isReached = ratio.map { $0 <= limit }
         case .speed(let limit, let reference):

@@ -145,6 +145,13 @@ struct TrainingStepBenchmark {
         _ prompts: [EncodedPrompt],
         _ features: Tensor
     ) throws -> ModelAnswer {
+        guard let mixture = configuration.connector.mixture, mixture.expert == .mlp, case .soft = mixture.router,
+            case .projection = configuration.resampler
+        else {
+            throw Failure.badInput(
+                "\(recipe.name): the peer has only the paper's connector: MLP experts, a soft router, a projection resampler"
+            )
+        }
         let file = FileManager.default.temporaryDirectory.appendingPathComponent("unimed-bench-\(UUID()).safetensors")
         defer { try? FileManager.default.removeItem(at: file) }
         let weights = model.namedParameters().filter { !$0.name.hasPrefix("visual_encoder.") }

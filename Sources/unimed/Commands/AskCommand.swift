@@ -41,6 +41,9 @@ struct AskCommand: ParsableCommand {
     )
     var choice: [String] = []
 
+    @Option(name: .long, help: "How the picture was taken, for a model whose router goes by modality.")
+    var modality: String?
+
     @Option(name: .long, help: "Where the model lives: cpu, cuda or cuda:1.")
     var device = "cpu"
 
@@ -56,7 +59,8 @@ struct AskCommand: ParsableCommand {
             text: question,
             image: picture.map { ImageReference(path: "", width: $0.width, height: $0.height) },
             box: try box.map { try parsedBox($0) },
-            choices: choice.isEmpty ? nil : choice
+            choices: choice.isEmpty ? nil : choice,
+            modality: modality
         )
         // What is missing is said before a model is loaded.
         _ = try request.instruction()

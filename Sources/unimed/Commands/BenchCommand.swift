@@ -4,11 +4,16 @@ import Torch
 import UniMedData
 import UniMedTraining
 
+/// A part of `unimed bench`.
+enum BenchmarkPart: String, CaseIterable, ExpressibleByArgument {
+    case operations, training, connector
+}
+
 /// `unimed bench`: speed beside Python's PyTorch, and memory over many steps.
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure small operations and training steps beside Python's PyTorch, taking turns.",
+        abstract: "Measure operations, training steps and the connector beside Python's PyTorch, taking turns.",
         discussion: """
             Python is the interpreter in UNIMED_PEER_PYTHON, or the one that scripts/setup-peer put into .deps/peer; \
             without one our side is measured alone. Run from the root of the repository on a machine with nothing else \
@@ -18,6 +23,22 @@ struct BenchCommand: ParsableCommand {
 
     @Option(name: .long, help: "The recipe whose model is trained.", completion: .file(extensions: ["yaml"]))
     var recipe = "Recipes/mini-real.yaml"
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "What is measured.",
+            discussion:
+                "The connector, at the paper's size, takes minutes and 12 GB in float32, half of it in bfloat16."
+        )
+    )
+    var only: [BenchmarkPart] = [.operations, .training]
+
+    @Option(name: .long, help: "The numbers of images the connector is measured with, of 64 tokens each.")
+    var images: [Int] = [1, 4]
+
+    @Option(name: .long, help: "The type of the connector's weights and activations: float32 or bfloat16.")
+    var dtype = "float32"
 
     @Option(name: .long, help: "The rounds in which the sides take turns, after one that warms up.")
     var rounds = 6
@@ -43,7 +64,13 @@ struct BenchCommand: ParsableCommand {
         guard rounds > 0, steps > 0, threads ?? 1 > 0 else {
             throw ValidationError("--rounds, --steps and --threads must be positive.")
         }
+        guard images.allSatisfy({ $0 > 0 }) else { throw ValidationError("--images must be positive.") }
+        guard connectorType != nil else {
+            throw ValidationError("--dtype must be float32 or bfloat16, got \(dtype).")
+        }
     }
+
+    private var connectorType: DType? { [.float32, .bfloat16].first { $0.rawValue == dtype } }
 
     private struct StartRequest: Encodable {
         let command = "start"
@@ -62,7 +89,6 @@ struct BenchCommand: ParsableCommand {
             try printMemory(try MemoryBenchmark(steps: 3000, settled: 500).run(progress))
             return
         }
-        let loaded = try Recipe.load(contentsOf: URL(fileURLWithPath: recipe))
         let peer = try PeerProcess.python().map {
             try PeerProcess(python: $0, script: URL(fileURLWithPath: "Benchmarks/peer/peer.py"))
         }
@@ -70,18 +96,31 @@ struct BenchCommand: ParsableCommand {
         if peer == nil {
             Terminal.note("no Python with PyTorch (UNIMED_PEER_PYTHON, scripts/setup-peer): our side alone")
         }
-        let operations = try OperationBenchmark(peer: peer).run(progress)
-        let step = try TrainingStepBenchmark(recipe: loaded, peer: peer, rounds: rounds, stepsPerRound: steps)
-            .run(progress)
+        var results: [BenchmarkResult] = []
+        var notes: [String] = []
+        var trained: (recipe: String, work: TrainingStepBenchmark.Work)?
+        if only.contains(.operations) { results += try OperationBenchmark(peer: peer).run(progress) }
+        if only.contains(.training) {
+            let loaded = try Recipe.load(contentsOf: URL(fileURLWithPath: recipe))
+            let step = try TrainingStepBenchmark(recipe: loaded, peer: peer, rounds: rounds, stepsPerRound: steps)
+                .run(progress)
+            trained = (loaded.name, step.work)
+            results += step.results
+        }
+        if only.contains(.connector), let dtype = connectorType {
+            let connector = ConnectorBenchmark(peer: peer, dtype: dtype, imageCounts: images, rounds: rounds)
+            results += try connector.run(progress)
+            notes += connector.notes
+        }
         let report = BenchmarkReport(
             machine: BenchmarkMachine(
                 threads: Runtime.threadCount,
                 peer: versions.map { "torch \($0.torch), Python \($0.python)" }
             ),
-            recipe: loaded.name,
-            step: step.work,
-            results: operations + step.results,
-            notes: []
+            recipe: trained?.recipe,
+            step: trained?.work,
+            results: results,
+            notes: notes
         )
         if let markdown {
             try AtomicFile.write(Data((report.markdown + "\n").utf8), to: URL(fileURLWithPath: markdown))

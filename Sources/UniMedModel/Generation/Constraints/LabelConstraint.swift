@@ -26,7 +26,7 @@ public final class LabelConstraint: TokenConstraint {
         }
         for label in labels {
             let tokens = try tokenizing { () throws(TokenizerError) in try tokenizer.encode(label) }
-            guard !tokens.isEmpty, tokens.allSatisfy({ $0 != tokenizer.eosID }) else {
+            guard !tokens.isEmpty, !tokens.contains(where: tokenizer.eosIDs.contains) else {
                 throw .invalidOption(field: "choices", expected: "labels with a text", got: "one without")
             }
             var node = 0

@@ -69,6 +69,14 @@ public final class SentencePieceTokenizer: @unchecked Sendable {
 
     deinit { csp_processor_free(processor) }
 
+    /// The same model without the space that it puts in front of every text.
+    ///
+    /// - Throws: ``TokenizerError`` of kind `invalidModel` when the library refuses it.
+    func withoutDummyPrefix() throws(TokenizerError) -> SentencePieceTokenizer {
+        // A field that comes again overrules the first: field 3 (normalizer) with its field 3 (dummy prefix) off.
+        try SentencePieceTokenizer(model: serializedModel + Data([0x1A, 2, 0x18, 0]))
+    }
+
     /// Turns a text into ids, without any special ids.
     ///
     /// - Throws: ``TokenizerError`` of kind `processing` when the library fails.
