@@ -20,8 +20,14 @@ public struct TokenTexts: Sendable {
         var texts: [[UInt8]] = []
         texts.reserveCapacity(tokenizer.vocabularySize)
         for id in 0..<tokenizer.vocabularySize {
-            let whole = Array(try tokenizing { () throws(TokenizerError) in try tokenizer.decode([anchor, id]) }.utf8)
-            texts.append(whole.starts(with: before) ? Array(whole.dropFirst(before.count)) : [])
+            do throws(TokenizerError) {
+                let whole = Array(try tokenizer.decode([anchor, id]).utf8)
+                texts.append(whole.starts(with: before) ? Array(whole.dropFirst(before.count)) : [])
+            } catch {
+                // A vocabulary may have ids without a token.
+                guard error.kind == .unknownID else { throw .tokenizer(error) }
+                texts.append([])
+            }
         }
         self.texts = texts
         let blank = UInt8(ascii: " ")
