@@ -48,13 +48,6 @@ int32_t ct_layer_norm(CTTensorRef a, CTTensorRef weight, CTTensorRef bias, intpt
     });
 }
 
-int32_t ct_rms_norm(CTTensorRef a, CTTensorRef weight, intptr_t width, double epsilon, CTTensorOut out) {
-    return guarded([&] {
-        const int64_t shape = width;
-        give(out, at::rms_norm(tensor(a), at::IntArrayRef(&shape, 1), optional(weight), epsilon));
-    });
-}
-
 int32_t ct_embedding(CTTensorRef weight, CTTensorRef indices, CTTensorOut out) {
     return guarded([&] { give(out, at::embedding(tensor(weight), tensor(indices))); });
 }

@@ -1,7 +1,10 @@
 #include "Support.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstring>
+#include <stdexcept>
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -174,9 +177,215 @@ struct Dropout : torch::autograd::Function<Dropout> {
     }
 };
 
+/// The default generators' positions: the CPU's, and that of the accelerator the inputs are on.
+struct RandomState {
+    at::Device device;
+    at::Tensor host;
+    at::Tensor accelerator;
+
+    static at::Tensor position(at::Generator generator) {
+        const std::lock_guard<std::mutex> lock(generator.mutex());
+        return generator.get_state();
+    }
+
+    static void move(at::Generator generator, const at::Tensor &position) {
+        const std::lock_guard<std::mutex> lock(generator.mutex());
+        generator.set_state(position);
+    }
+
+    explicit RandomState(at::Device device) : device(device), host(position(at::detail::getDefaultCPUGenerator())) {
+        if (!device.is_cpu()) accelerator = position(at::globalContext().defaultGenerator(device));
+    }
+
+    void restore() const {
+        move(at::detail::getDefaultCPUGenerator(), host);
+        if (accelerator.defined()) move(at::globalContext().defaultGenerator(device), accelerator);
+    }
+};
+
+/// Moves the default generators to a position for as long as it lives.
+class RandomStateGuard {
+  public:
+    explicit RandomStateGuard(const RandomState &state) : before(state.device) { state.restore(); }
+    RandomStateGuard(const RandomStateGuard &) = delete;
+    RandomStateGuard &operator=(const RandomStateGuard &) = delete;
+    ~RandomStateGuard() { before.restore(); }
+
+  private:
+    RandomState before;
+};
+
+/// A function of the caller that can be run again.
+struct Computation : torch::CustomClassHolder {
+    CTFunction function;
+    std::shared_ptr<void> context;
+    RandomState random;
+
+    Computation(CTFunction function, std::shared_ptr<void> context, at::Device device)
+        : function(function), context(std::move(context)), random(device) {}
+
+    at::Tensor operator()(const std::vector<at::Tensor> &inputs) const {
+        CTTensorRef output = nullptr;
+        char message[1024] = "";
+        const int32_t status = function(context.get(), reinterpret_cast<const CTTensorRef *>(inputs.data()),
+                                        static_cast<int32_t>(inputs.size()), &output, message, sizeof(message));
+        if (status == CT_OUT_OF_MEMORY) TORCH_CHECK_WITH(OutOfMemoryError, false, message);
+        if (status != CT_OK || output == nullptr) throw std::runtime_error(message);
+        return at::Tensor(c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>::reclaim(reinterpret_cast<c10::TensorImpl *>(output)));
+    }
+};
+
+/// Runs a computation without recording it and keeps its inputs alone; the backward pass runs it again, recorded.
+struct Checkpoint : torch::autograd::Function<Checkpoint> {
+    /// The anchor requires a gradient, so that weights inside get theirs also where no input requires one.
+    static at::Tensor forward(torch::autograd::AutogradContext *context, at::TensorList inputs, const at::Tensor &anchor, const c10::intrusive_ptr<Computation> &computation) {
+        const auto own = inputs.vec();
+        context->save_for_backward(own);
+        context->saved_data["computation"] = c10::IValue::make_capsule(computation);
+        return (*computation)(own);
+    }
+
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context, torch::autograd::variable_list gradients) {
+        const auto saved = context->get_saved_variables();
+        const auto computation = c10::static_intrusive_pointer_cast<Computation>(context->saved_data["computation"].toCapsule());
+        std::vector<at::Tensor> inputs;
+        inputs.reserve(saved.size());
+        for (const auto &x : saved) inputs.push_back(x.detach().set_requires_grad(x.requires_grad()));
+        at::Tensor output;
+        {
+            const RandomStateGuard random(computation->random);
+            const at::AutoGradMode recording(true);
+            output = (*computation)(inputs);
+        }
+        if (output.requires_grad()) torch::autograd::backward({output}, {gradients[0]});
+        torch::autograd::variable_list results;
+        results.reserve(inputs.size() + 2);
+        for (const auto &x : inputs) results.push_back(x.requires_grad() ? x.grad() : at::Tensor());
+        results.resize(inputs.size() + 2);
+        return results;
+    }
+};
+
+/// What an update has besides its tensors.
+struct AdamWSettings {
+    double rate, beta1, beta2, decay, epsilon;
+};
+
+/// The numbers of one update of one parameter.
+struct NarrowUpdate {
+    float beta1, beta2, rest1, rest2, keep, size, scale, epsilon;
+    uint32_t seed;
+};
+
+// The loop below is compiled for newer processors too, and the one for the processor at hand is taken when the program starts;
+// sanitizers are not ready yet at that time.
+#if defined(__x86_64__) && defined(__linux__) && !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+#define CT_FOR_NEWER_PROCESSORS __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define CT_FOR_NEWER_PROCESSORS
+#endif
+
+/// One update of `count` elements whose moments `m` and `v` are bfloat16, each rounded to one of its two neighbours at random so
+/// that its mean is exact: the sixteen bits that are cut off, plus as many random ones, carry into the last bit that stays.
+CT_FOR_NEWER_PROCESSORS void narrowUpdate(float *__restrict p, const float *__restrict g, uint16_t *__restrict m, uint16_t *__restrict v,
+                                          uint32_t first, int64_t count, NarrowUpdate u) {
+    for (int64_t i = 0; i < count; ++i) {
+        const uint32_t noise = mixed((first + static_cast<uint32_t>(i)) ^ u.seed);
+        const float slope = g[i];
+        const float mean = u.beta1 * std::bit_cast<float>(static_cast<uint32_t>(m[i]) << 16) + u.rest1 * slope;
+        const float square = u.beta2 * std::bit_cast<float>(static_cast<uint32_t>(v[i]) << 16) + u.rest2 * slope * slope;
+        p[i] = u.keep * p[i] - u.size * mean / (__builtin_elementwise_sqrt(square) * u.scale + u.epsilon);
+        m[i] = static_cast<uint16_t>((std::bit_cast<uint32_t>(mean) + (noise & 0xffffU)) >> 16);
+        v[i] = static_cast<uint16_t>((std::bit_cast<uint32_t>(square) + (noise >> 16)) >> 16);
+    }
+}
+
+/// One update of a contiguous float32 parameter on the CPU with moments in bfloat16, in one pass over memory.
+void updateWithNarrowMoments(const at::Tensor &parameter, const at::Tensor &gradient, const at::Tensor &first, const at::Tensor &second,
+                             double step, const AdamWSettings &settings, uint32_t seed) {
+    const auto source = gradient.contiguous();
+    auto *p = parameter.mutable_data_ptr<float>();
+    const auto *g = source.const_data_ptr<float>();
+    auto *m = static_cast<uint16_t *>(first.mutable_data_ptr());
+    auto *v = static_cast<uint16_t *>(second.mutable_data_ptr());
+    const NarrowUpdate update{
+        .beta1 = static_cast<float>(settings.beta1),
+        .beta2 = static_cast<float>(settings.beta2),
+        .rest1 = static_cast<float>(1 - settings.beta1),
+        .rest2 = static_cast<float>(1 - settings.beta2),
+        .keep = static_cast<float>(1 - settings.rate * settings.decay),
+        .size = static_cast<float>(settings.rate / (1 - std::pow(settings.beta1, step))),
+        .scale = static_cast<float>(1 / std::sqrt(1 - std::pow(settings.beta2, step))),
+        .epsilon = static_cast<float>(settings.epsilon),
+        .seed = seed,
+    };
+    at::parallel_for(0, source.numel(), 16384, [=](int64_t begin, int64_t end) {
+        narrowUpdate(p + begin, g + begin, m + begin, v + begin, static_cast<uint32_t>(begin), end - begin, update);
+    });
+}
+
+/// The same on any device: LibTorch's fused kernel on float32 copies of the moments, a group of bounded size at a time.
+void updateByOperations(const std::vector<at::Tensor> &parameters, const std::vector<at::Tensor> &gradients, const std::vector<at::Tensor> &firsts,
+                        const std::vector<at::Tensor> &seconds, const std::vector<at::Tensor> &steps, const AdamWSettings &settings) {
+    constexpr int64_t room = int64_t(1) << 25;
+    std::vector<at::Tensor> p, g, m, v, s;
+    int64_t total = 0;
+    const auto flush = [&] {
+        if (total == 0) return;
+        const auto moments = at::empty({2, total}, p.front().options().dtype(at::kFloat));
+        std::vector<at::Tensor> wide[2];
+        for (int row = 0; row < 2; ++row) {
+            int64_t start = 0;
+            for (const auto &piece : p) {
+                wide[row].push_back(moments.select(0, row).narrow(0, start, piece.numel()));
+                start += piece.numel();
+            }
+        }
+        at::_foreach_copy_(wide[0], m);
+        at::_foreach_copy_(wide[1], v);
+        at::_fused_adamw_(p, g, wide[0], wide[1], {}, s, settings.rate, settings.beta1, settings.beta2, settings.decay, settings.epsilon, false, false);
+        const auto bits = moments.view(at::kInt);
+        bits.add_(at::empty_like(bits).random_(0, 65536)).bitwise_and_(-65536);
+        at::_foreach_copy_(m, wide[0]);
+        at::_foreach_copy_(v, wide[1]);
+        for (auto *list : {&p, &g, &m, &v, &s}) list->clear();
+        total = 0;
+    };
+    for (size_t i = 0; i < parameters.size(); ++i) {
+        const int64_t count = parameters[i].numel();
+        const auto gradient = gradients[i].contiguous();
+        for (int64_t start = 0; start < count; start += room) {
+            const int64_t length = std::min(room, count - start);
+            if (total + length > room) flush();
+            const auto piece = [&](const at::Tensor &x) { return x.detach().view(-1).narrow(0, start, length); };
+            p.push_back(piece(parameters[i]));
+            g.push_back(piece(gradient));
+            m.push_back(piece(firsts[i]));
+            v.push_back(piece(seconds[i]));
+            s.push_back(steps[i]);
+            total += length;
+        }
+    }
+    flush();
+}
+
 }  // namespace
 
 extern "C" {
+
+int32_t ct_checkpoint(const CTTensorRef *inputs, int32_t input_count, CTFunction function, void (*release)(void *), void *context, CTTensorOut out) {
+    return guarded([&] {
+        const std::shared_ptr<void> owner(context, release);
+        const auto own = list(inputs, input_count);
+        auto device = at::Device(at::kCPU);
+        for (const auto &x : own) {
+            if (!x.is_cpu()) device = x.device();
+        }
+        const auto computation = c10::make_intrusive<Computation>(function, owner, device);
+        const auto anchor = at::zeros({}).set_requires_grad(true);
+        give(out, Checkpoint::apply(at::TensorList(own), anchor, computation));
+    });
+}
 
 int32_t ct_dropout(CTTensorRef a, double probability, CTTensorOut out) {
     return guarded([&] {
@@ -276,6 +485,39 @@ int32_t ct_fused_adamw(const CTTensorRef *parameters, const CTTensorRef *gradien
         at::_foreach_add_(counters, 1);
         at::_fused_adamw_(list(parameters, count), list(gradients, count), list(first_moments, count), list(second_moments, count),
                           {}, counters, rate, beta1, beta2, decay, epsilon, false, false);
+    });
+}
+
+int32_t ct_narrow_adamw(const CTTensorRef *parameters, const CTTensorRef *gradients, const CTTensorRef *first_moments,
+                        const CTTensorRef *second_moments, const CTTensorRef *steps, int32_t count, double rate, double beta1,
+                        double beta2, double decay, double epsilon, bool by_operations) {
+    return guarded([&] {
+        if (count == 0) return;
+        const at::NoGradGuard guard;
+        const AdamWSettings settings{rate, beta1, beta2, decay, epsilon};
+        for (int32_t i = 0; i < count; ++i) {
+            const auto &p = tensor(parameters[i]), &g = tensor(gradients[i]), &m = tensor(first_moments[i]), &v = tensor(second_moments[i]);
+            TORCH_CHECK(p.scalar_type() == at::kFloat && g.scalar_type() == at::kFloat, "parameters and gradients must be float32");
+            TORCH_CHECK(m.scalar_type() == at::kBFloat16 && v.scalar_type() == at::kBFloat16, "moments must be bfloat16");
+            TORCH_CHECK(p.sizes() == g.sizes() && p.sizes() == m.sizes() && p.sizes() == v.sizes(), "parameter, gradient and moments must have one shape");
+            TORCH_CHECK(p.is_contiguous() && m.is_contiguous() && v.is_contiguous(), "parameters and moments must be contiguous");
+        }
+        auto counters = list(steps, count);
+        at::_foreach_add_(counters, 1);
+        if (by_operations || !tensor(parameters[0]).is_cpu()) {
+            updateByOperations(list(parameters, count), list(gradients, count), list(first_moments, count), list(second_moments, count), counters, settings);
+            return;
+        }
+        auto generator = at::detail::getDefaultCPUGenerator();
+        uint32_t seed = 0;
+        {
+            const std::lock_guard<std::mutex> lock(generator.mutex());
+            seed = at::check_generator<at::CPUGeneratorImpl>(generator)->random();
+        }
+        for (int32_t i = 0; i < count; ++i) {
+            updateWithNarrowMoments(tensor(parameters[i]), tensor(gradients[i]), tensor(first_moments[i]), tensor(second_moments[i]),
+                                    counters[i].item<double>(), settings, mixed(seed + static_cast<uint32_t>(i)));
+        }
     });
 }
 

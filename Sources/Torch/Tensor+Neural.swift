@@ -70,6 +70,18 @@ extension Tensor {
         try Tensor.make("rmsNorm", self, weight) { ct_rms_norm(handle, weight?.handle, size(-1), epsilon, $0) }
     }
 
+    /// Rotary embedding of heads `[tokens, heads, width]`: `x · cos + swapped(x) · sin`, the halves of a head swapped.
+    ///
+    /// - Parameters:
+    ///   - cosines: `[tokens, 1, width]`, of this tensor's type.
+    ///   - signedSines: `[tokens, 1, width]`, negative in the first half.
+    ///   - headCount: How many heads are turned, from the first; the others are copied.
+    public func rotated(cosines: Tensor, signedSines: Tensor, headCount: Int) throws(TorchError) -> Tensor {
+        try Tensor.make("rotate", self, cosines, signedSines) {
+            ct_rotate(handle, cosines.handle, signedSines.handle, headCount, $0)
+        }
+    }
+
     /// Rows of a table `[rows, width]` (this tensor) by index (int64): `[...]` becomes `[..., width]`.
     public func embedding(_ indices: Tensor) throws(TorchError) -> Tensor {
         try Tensor.make("embedding", self, indices) { ct_embedding(handle, indices.handle, $0) }

@@ -2,6 +2,16 @@ public import Torch
 
 /// The settings of ``AdamW``.
 public struct AdamWConfiguration: Codable, Sendable, Equatable {
+    /// The element type of the moments.
+    public enum StateType: String, Codable, Sendable, CaseIterable {
+        case float32
+        /// Half the memory; rounded at random, so that small changes add up as they do in float32.
+        case bfloat16
+
+        /// The element type.
+        public var dtype: DType { self == .float32 ? .float32 : .bfloat16 }
+    }
+
     /// The decay of the first moment.
     ///
     /// Default: 0.9.
@@ -18,17 +28,28 @@ public struct AdamWConfiguration: Codable, Sendable, Equatable {
     ///
     /// Default: 0.05.
     public var weightDecay: Double
+    /// The element type of the moments; the weights themselves stay in theirs.
+    ///
+    /// Default: float32.
+    public var stateType: StateType
 
     enum CodingKeys: String, CodingKey {
-        case beta1, beta2, epsilon, weightDecay
+        case beta1, beta2, epsilon, weightDecay, stateType
     }
 
     /// Makes settings.
-    public init(beta1: Double = 0.9, beta2: Double = 0.95, epsilon: Double = 1e-8, weightDecay: Double = 0.05) {
+    public init(
+        beta1: Double = 0.9,
+        beta2: Double = 0.95,
+        epsilon: Double = 1e-8,
+        weightDecay: Double = 0.05,
+        stateType: StateType = .float32
+    ) {
         self.beta1 = beta1
         self.beta2 = beta2
         self.epsilon = epsilon
         self.weightDecay = weightDecay
+        self.stateType = stateType
     }
 
     /// Reads settings; what is not named has its default.
@@ -39,6 +60,7 @@ public struct AdamWConfiguration: Codable, Sendable, Equatable {
         beta2 = try container.decodeIfPresent(Double.self, forKey: .beta2) ?? defaults.beta2
         epsilon = try container.decodeIfPresent(Double.self, forKey: .epsilon) ?? defaults.epsilon
         weightDecay = try container.decodeIfPresent(Double.self, forKey: .weightDecay) ?? defaults.weightDecay
+        stateType = try container.decodeIfPresent(StateType.self, forKey: .stateType) ?? defaults.stateType
         for (key, value) in [(CodingKeys.beta1, beta1), (.beta2, beta2)] where !(0..<1).contains(value) {
             throw DecodingError.dataCorruptedError(
                 forKey: key,
@@ -49,7 +71,7 @@ public struct AdamWConfiguration: Codable, Sendable, Equatable {
     }
 }
 
-/// AdamW with decoupled weight decay, by LibTorch's fused kernel.
+/// AdamW with decoupled weight decay, by LibTorch's fused kernel, or by one of our own where the moments are narrow.
 ///
 /// As in the published code, a parameter without a gradient in a step is skipped whole: no decay, no moments, and its own
 /// step count stands still. Vectors and what is named `bias`, `ln` or `bn` do not decay; task tokens do.
@@ -68,6 +90,8 @@ public final class AdamW {
     private let slots: [Slot]
 
     /// Makes an optimizer of the parameters that are trained.
+    ///
+    /// - Throws: ``TorchError`` when narrow moments are asked for beside parameters that are not float32.
     public init(_ parameters: [(name: String, parameter: Parameter)], _ configuration: AdamWConfiguration)
         throws(TorchError)
     {
@@ -75,13 +99,22 @@ public final class AdamW {
         var slots: [Slot] = []
         for (name, parameter) in parameters where parameter.isTrainable {
             let value = parameter.value
+            let isNarrow = configuration.stateType != .float32
+            guard !isNarrow || value.dtype == .float32 else {
+                throw TorchError(
+                    operation: "AdamW",
+                    operands: [value.summary],
+                    message: "moments in \(configuration.stateType.rawValue) need float32 parameters; \(name) is none"
+                )
+            }
+            let dtype = isNarrow ? configuration.stateType.dtype : value.dtype
             slots.append(
                 Slot(
                     name: name,
                     parameter: parameter,
                     decays: AdamW.decays(name: name, rank: value.rank),
-                    firstMoment: try Tensor.zeros(value.shape, dtype: value.dtype, device: value.device),
-                    secondMoment: try Tensor.zeros(value.shape, dtype: value.dtype, device: value.device),
+                    firstMoment: try Tensor.zeros(value.shape, dtype: dtype, device: value.device),
+                    secondMoment: try Tensor.zeros(value.shape, dtype: dtype, device: value.device),
                     step: try Tensor.zeros([], device: value.device)
                 )
             )
@@ -158,17 +191,17 @@ public final class AdamW {
     /// Continues from what ``state()`` gave.
     ///
     /// - Parameter tensor: Finds a tensor by name; `nil` when it is missing.
-    /// - Throws: ``TorchError`` that names the first missing or misshapen entry.
+    /// - Throws: ``TorchError`` that names the first entry that is missing or of another shape or type.
     public func restore(_ tensor: (String) throws(TorchError) -> Tensor?) throws(TorchError) {
         for (name, own) in state() {
             guard let saved = try tensor(name) else {
                 throw TorchError(operation: "restore", message: "optimizer state \(name) is missing")
             }
-            guard saved.shape == own.shape else {
+            guard saved.shape == own.shape, saved.dtype == own.dtype else {
                 throw TorchError(
                     operation: "restore",
                     operands: [own.summary, saved.summary],
-                    message: "optimizer state \(name) has another shape"
+                    message: "optimizer state \(name) has another shape or type"
                 )
             }
             try own.copy(from: saved)

@@ -133,44 +133,82 @@ public enum Attention {
         causal: Bool,
         window: Int? = nil
     ) throws(TorchError) -> Tensor {
-        precondition(window == nil || causal, "a window belongs to causal attention")
-        precondition(window.map { $0 > 0 } ?? true, "a token sees at least itself")
-        let heads = query.size(1)
-        let headSize = query.size(2)
-        let scale = 1 / Double(headSize).squareRoot()
-        // [B, H, L, D]; what has to be moved is moved at once.
-        let (q, k, v): (Tensor, Tensor, Tensor)
-        if layout.isPadded {
-            let keyHeads = key.size(1)
-            let fused = try layout.pad(Tensor.cat([query, key, value], dimension: 1)).transpose(1, 2)
-            let parts = try fused.split([heads, keyHeads, keyHeads], dimension: 1)
-            (q, k, v) = (parts[0], parts[1], parts[2])
-        } else {
-            (q, k, v) = (
-                try layout.pad(query).transpose(1, 2), try layout.pad(key).transpose(1, 2),
-                try layout.pad(value).transpose(1, 2)
+        let (heads, keyHeads) = (query.size(1), key.size(1))
+        guard !layout.isPadded else {
+            let fused = try Tensor.cat([query, key, value], dimension: 1)
+            return try withinSequences(
+                fused: fused,
+                headCount: heads,
+                keyHeadCount: keyHeads,
+                layout: layout,
+                causal: causal,
+                window: window
             )
         }
+        return try withinSequences(
+            laidOut: [query, key, value].map { part throws(TorchError) in try layout.pad(part).transpose(1, 2) },
+            layout: layout,
+            causal: causal,
+            window: window
+        )
+    }
+
+    /// Attention of every sequence of a layout to itself, of queries, keys and values that lie side by side.
+    ///
+    /// - Parameters:
+    ///   - fused: `[tokens, headCount + 2 · keyHeadCount, headSize]`: queries, then keys, then values.
+    ///   - causal: Whether a token sees only itself and those before it.
+    ///   - window: As in the form with separate parts.
+    /// - Returns: `[tokens, headCount * headSize]`.
+    public static func withinSequences(
+        fused: Tensor,
+        headCount: Int,
+        keyHeadCount: Int,
+        layout: SequenceLayout,
+        causal: Bool,
+        window: Int? = nil
+    ) throws(TorchError) -> Tensor {
+        // What has to be moved is moved at once.
+        try withinSequences(
+            laidOut: layout.pad(fused).transpose(1, 2).split([headCount, keyHeadCount, keyHeadCount], dimension: 1),
+            layout: layout,
+            causal: causal,
+            window: window
+        )
+    }
+
+    /// Attention of queries, keys and values `[B, H, L, D]`.
+    private static func withinSequences(
+        laidOut parts: [Tensor],
+        layout: SequenceLayout,
+        causal: Bool,
+        window: Int?
+    ) throws(TorchError) -> Tensor {
+        precondition(window == nil || causal, "a window belongs to causal attention")
+        precondition(window.map { $0 > 0 } ?? true, "a token sees at least itself")
+        let (q, k, v) = (parts[0], parts[1], parts[2])
+        let (heads, headSize) = (q.size(1), q.size(3))
+        let scale = 1 / Double(headSize).squareRoot()
         let attended: Tensor
-        if query.device.isCPU && layout.longest <= longestPlainSequence {
+        if q.device.isCPU && layout.longest <= longestPlainSequence {
             attended = try plain(
                 q,
                 repeatHeads(k, to: heads),
                 repeatHeads(v, to: heads),
                 scale: scale,
                 bias: causal
-                    ? layout.causalMask(window: window, dtype: query.dtype, device: query.device)
-                    : paddingBias(layout, heads: heads, dtype: query.dtype, device: query.device)
+                    ? layout.causalMask(window: window, dtype: q.dtype, device: q.device)
+                    : paddingBias(layout, heads: heads, dtype: q.dtype, device: q.device)
             )
         } else {
             // A window that no sequence reaches changes nothing, and the kernel needs no mask.
             let isWindowed = window.map { $0 < layout.longest } ?? false
             let mask: Tensor?
             if isWindowed {
-                mask = try layout.causalMask(window: window, dtype: query.dtype, device: query.device)
+                mask = try layout.causalMask(window: window, dtype: q.dtype, device: q.device)
             } else {
                 // Without a causal mask, padding would be seen.
-                mask = !causal && layout.isPadded ? try keyMask(layout, device: query.device) : nil
+                mask = !causal && layout.isPadded ? try keyMask(layout, device: q.device) : nil
             }
             attended = try q.attention(
                 key: k,

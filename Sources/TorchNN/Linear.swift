@@ -1,6 +1,6 @@
 public import Torch
 
-/// `y = x Wᵀ + b`, with an optional low-rank adapter beside it.
+/// `y = x Wᵀ + b`, with an optional low-rank adapter, or a mixture of them, beside it.
 public final class Linear: Module {
     /// `[out, in]`.
     public let weight: Parameter
@@ -8,6 +8,10 @@ public final class Linear: Module {
     public let bias: Parameter?
     /// LoRA: added to the product of the (then usually frozen) weight.
     public private(set) var adapter: LowRankAdapter?
+    /// LoRA-MoE: added to the product of the (then usually frozen) weight.
+    public private(set) var experts: LowRankExperts?
+    /// The weight without what is merged into it.
+    private var original: Tensor?
 
     /// How the weight is drawn.
     public enum Initialization: Sendable {
@@ -36,20 +40,32 @@ public final class Linear: Module {
         }
     }
 
-    /// `weight`, `bias`, and `lora_A.weight`, `lora_B.weight` where there is an adapter.
+    /// `weight`, `bias`, and those of ``LowRankAdapter`` or ``LowRankExperts`` where there are any that are not merged.
     public var members: [ModuleMember] {
         var members: [ModuleMember] = [.parameter("weight", weight)]
         if let bias { members.append(.parameter("bias", bias)) }
+        guard !isMerged else { return members }
         if let adapter { members += adapter.members }
+        if let experts { members += experts.members }
         return members
     }
 
+    /// Patterns, as in `KeyMap` of `TorchCheckpoints`, of the names that adapters add to those of a model.
+    public static let adapterKeyPatterns = [
+        "**.lora_A.weight", "**.lora_B.weight", "**.lora_experts.*.weight", "**.lora_experts.router.*",
+        "**.lora_experts.router.*.*",
+    ]
+
+    // MARK: Adapters
+
     /// Puts a low-rank adapter beside the weight, which is frozen.
+    ///
+    /// - Throws: ``TorchError`` while another one is merged into the weight.
     public func attach(_ configuration: LowRankConfiguration, builder: WeightBuilder = WeightBuilder())
         throws(TorchError)
     {
-        try weight.freeze()
-        try bias?.freeze()
+        try freezeForAdapter()
+        experts = nil
         adapter = try LowRankAdapter(
             inputSize: weight.value.size(1),
             outputSize: weight.value.size(0),
@@ -58,34 +74,125 @@ public final class Linear: Module {
         )
     }
 
-    /// The weight with the adapter's update, `W + (alpha / r) B A`: `[out, in]`, without gradient.
+    /// Puts a mixture of low-rank adapters beside the weight, which is frozen.
+    ///
+    /// - Throws: ``TorchError`` while another one is merged into the weight.
+    public func attach(_ configuration: LowRankExpertsConfiguration, builder: WeightBuilder = WeightBuilder())
+        throws(TorchError)
+    {
+        try freezeForAdapter()
+        adapter = nil
+        experts = try LowRankExperts(
+            inputSize: weight.value.size(1),
+            outputSize: weight.value.size(0),
+            configuration,
+            builder: builder
+        )
+    }
+
+    private func freezeForAdapter() throws(TorchError) {
+        guard !isMerged else {
+            throw TorchError(operation: "attach", message: "an adapter is merged into the weight; unmerge it first")
+        }
+        try weight.freeze()
+        try bias?.freeze()
+    }
+
+    /// Whether an adapter is merged into the weight and can be taken out again.
+    public var isMerged: Bool { original != nil }
+
+    /// The weight with the adapter's update, such as `W + (alpha / r) B A`: `[out, in]`, without gradient.
+    ///
+    /// The sum is taken in float32 and rounded once to the weight's type.
+    ///
+    /// - Throws: ``TorchError`` for a mixture whose router looks at its input: its update differs from token to token.
     public func mergedWeight() throws(TorchError) -> Tensor {
         try withoutGradients { () throws(TorchError) -> Tensor in
-            guard let adapter else { return try weight.value.detach() }
-            return try weight.value.detach() + adapter.update().to(weight.value.dtype)
+            let own = try weight.value.detach()
+            guard !isMerged else { return own }
+            let update: Tensor
+            if let adapter {
+                update = try adapter.update()
+            } else if let experts {
+                update = try experts.update()
+            } else {
+                return own
+            }
+            return try (own.to(.float32) + update.to(.float32)).to(own.dtype)
         }
     }
 
+    /// Merges the adapter into the weight, so that the layer is one product.
+    ///
+    /// Subtracting the update again would not give the weight back: both the sum and the difference are rounded. So the
+    /// weight becomes another tensor and the original one is kept as it is, for ``unmerge()``. While merged, the layer
+    /// has the names and the weights of a plain one, and cannot be trained. Without an adapter, or when it is merged
+    /// already, nothing happens.
+    ///
+    /// - Parameter keepingOriginal: Whether ``unmerge()`` shall be possible; otherwise the adapter is gone, and with it
+    ///   the memory of the original weight.
+    /// - Throws: ``TorchError`` for a mixture whose router looks at its input.
+    public func merge(keepingOriginal: Bool = true) throws(TorchError) {
+        guard !isMerged, adapter != nil || experts != nil else { return }
+        let (merged, own) = (try mergedWeight(), weight.value)
+        try weight.replace(merged)
+        if keepingOriginal {
+            original = own
+        } else {
+            adapter = nil
+            experts = nil
+        }
+    }
+
+    /// Takes the merged adapter out again: weight and adapter are those from before, bit for bit.
+    public func unmerge() throws(TorchError) {
+        guard let original else { return }
+        try weight.replace(original)
+        self.original = nil
+    }
+
+    private func requireUnmerged(_ training: Bool) throws(TorchError) {
+        guard isMerged, training else { return }
+        throw TorchError(operation: "Linear", message: "the adapter is merged into the weight; unmerge it to train it")
+    }
+
+    // MARK: Products
+
     /// Applies the layer to the last dimension: `[..., in]` becomes `[..., out]`.
     public func callAsFunction(_ x: Tensor, training: Bool = false) throws(TorchError) -> Tensor {
+        try requireUnmerged(training)
         let product = try x.linear(weight.cast(to: x.dtype), bias: bias?.cast(to: x.dtype))
-        guard let adapter else { return product }
-        return try product + adapter(x, training: training)
+        guard !isMerged else { return product }
+        if let adapter { return try product + adapter(x, training: training) }
+        if let experts { return try product + experts(x, training: training) }
+        return product
     }
 
     /// Applies several layers that share their input and have no bias as one product.
+    ///
+    /// Their adapters share the dropped-out input and the product with all `A` where they can; see
+    /// ``LowRankAdapter/updates(of:_:training:)``.
     ///
     /// - Returns: The layers' outputs side by side: `[..., out₀ + out₁ + …]`.
     public static func side(by layers: [Linear], _ x: Tensor, training: Bool = false) throws(TorchError) -> Tensor {
         precondition(layers.allSatisfy { $0.bias == nil }, "layers side by side have no bias")
         var weights: [Tensor] = []
-        for layer in layers { weights.append(try layer.weight.cast(to: x.dtype)) }
-        let product = try x.linear(Tensor.cat(weights))
-        guard layers.contains(where: { $0.adapter != nil }) else { return product }
-        var updates: [Tensor] = []
         for layer in layers {
-            if let adapter = layer.adapter {
-                updates.append(try adapter(x, training: training))
+            try layer.requireUnmerged(training)
+            weights.append(try layer.weight.cast(to: x.dtype))
+        }
+        let product = try x.linear(Tensor.cat(weights))
+        let adapters = layers.map { $0.isMerged ? nil : $0.adapter }
+        guard zip(layers, adapters).contains(where: { $1 != nil || (!$0.isMerged && $0.experts != nil) }) else {
+            return product
+        }
+        var lowRank = try LowRankAdapter.updates(of: adapters.compactMap { $0 }, x, training: training)[...]
+        var updates: [Tensor] = []
+        for (layer, adapter) in zip(layers, adapters) {
+            if adapter != nil {
+                updates.append(lowRank.removeFirst())
+            } else if !layer.isMerged, let experts = layer.experts {
+                updates.append(try experts(x, training: training))
             } else {
                 updates.append(
                     try Tensor.zeros(
@@ -97,102 +204,5 @@ public final class Linear: Module {
             }
         }
         return try product + Tensor.cat(updates, dimension: -1)
-    }
-}
-
-/// The size of LoRA's update and how strongly it is applied.
-public struct LowRankConfiguration: Codable, Sendable, Equatable {
-    /// The rank `r` of the update.
-    ///
-    /// Default: 8 (Uni-Med, section 4.1).
-    public var rank: Int
-    /// The update is scaled by `alpha / rank`.
-    ///
-    /// Default: 16 (published code).
-    public var alpha: Double
-    /// The share of inputs zeroed during training.
-    ///
-    /// Default: 0.05 (published code).
-    public var dropout: Double
-
-    enum CodingKeys: String, CodingKey {
-        case rank, alpha, dropout
-    }
-
-    /// Makes a configuration.
-    public init(rank: Int = 8, alpha: Double = 16, dropout: Double = 0.05) {
-        self.rank = rank
-        self.alpha = alpha
-        self.dropout = dropout
-    }
-
-    /// Reads a configuration; what is not named has its default.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        let defaults = LowRankConfiguration()
-        rank = try container.decodeIfPresent(Int.self, forKey: .rank) ?? defaults.rank
-        alpha = try container.decodeIfPresent(Double.self, forKey: .alpha) ?? defaults.alpha
-        dropout = try container.decodeIfPresent(Double.self, forKey: .dropout) ?? defaults.dropout
-        guard rank > 0 else {
-            throw DecodingError.dataCorruptedError(
-                forKey: .rank,
-                in: container,
-                debugDescription: "must be positive, got \(rank)"
-            )
-        }
-        guard (0..<1).contains(dropout) else {
-            throw DecodingError.dataCorruptedError(
-                forKey: .dropout,
-                in: container,
-                debugDescription: "must be in 0..<1, got \(dropout)"
-            )
-        }
-    }
-}
-
-/// LoRA: the low-rank update `(alpha / r) · B A x` of a linear layer.
-///
-/// Hu et al. 2021; Uni-Med section 3.2.3.
-public final class LowRankAdapter: Module {
-    /// `A`: `[r, in]`, drawn at random.
-    public let down: Parameter
-    /// `B`: `[out, r]`, zero at first, so that the adapted layer starts as the original one.
-    public let up: Parameter
-    /// `alpha / r`.
-    public let scaling: Double
-    /// The share of inputs zeroed during training.
-    public let dropout: Double
-
-    /// Makes an adapter.
-    public init(
-        inputSize: Int,
-        outputSize: Int,
-        _ configuration: LowRankConfiguration,
-        builder: WeightBuilder = WeightBuilder()
-    ) throws(TorchError) {
-        // PEFT's Kaiming-uniform with a = √5: a bound of 1/√in.
-        down = try builder.uniform([configuration.rank, inputSize], bound: 1 / Double(inputSize).squareRoot())
-        up = try builder.constant([outputSize, configuration.rank], 0)
-        scaling = configuration.alpha / Double(configuration.rank)
-        dropout = configuration.dropout
-    }
-
-    /// `lora_A.weight` and `lora_B.weight`, as PEFT names them.
-    public var members: [ModuleMember] { [.parameter("lora_A.weight", down), .parameter("lora_B.weight", up)] }
-
-    /// Whether a parameter's full name is one of an adapter's.
-    public static func owns(_ name: String) -> Bool {
-        name.hasSuffix(".lora_A.weight") || name.hasSuffix(".lora_B.weight")
-    }
-
-    /// The update of the weight, `(alpha / r) B A`: `[out, in]`.
-    public func update() throws(TorchError) -> Tensor { try up.value.matmul(down.value) * scaling }
-
-    /// The update for inputs `[..., in]`: `[..., out]`.
-    public func callAsFunction(_ x: Tensor, training: Bool) throws(TorchError) -> Tensor {
-        let input = training ? try x.dropout(dropout) : x
-        // Scaling the narrow product, r wide, is cheaper than scaling the output.
-        let narrow = try input.linear(down.cast(to: x.dtype)) * scaling
-        return try narrow.linear(up.cast(to: x.dtype))
     }
 }

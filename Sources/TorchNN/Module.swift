@@ -23,6 +23,16 @@ extension Module {
         }
     }
 
+    /// Every module of a type, this one and those below it included, under its full name.
+    public func modules<Kind: Module>(of kind: Kind.Type, name: String = "") -> [(name: String, module: Kind)] {
+        var found: [(name: String, module: Kind)] = []
+        if let own = self as? Kind { found.append((name, own)) }
+        for case .module(let part, let module) in members {
+            found += module.modules(of: kind, name: name.isEmpty ? part : name + "." + part)
+        }
+        return found
+    }
+
     /// Every weight that is trained, under its full name.
     public func trainableParameters() -> [(name: String, parameter: Parameter)] {
         namedParameters().filter(\.parameter.isTrainable)

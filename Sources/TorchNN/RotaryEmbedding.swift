@@ -86,10 +86,14 @@ public final class RotaryEmbedding {
     }
 
     /// Rotates heads: `[tokens, heads, headSize]`.
-    public static func rotate(_ x: Tensor, by angles: Angles) throws(TorchError) -> Tensor {
-        let (tokens, heads, width) = (x.size(0), x.size(1), x.size(2))
-        let swapped = try x.reshape(tokens, heads, 2, width / 2).flip(2).reshape(tokens, heads, width)
-        return try x * angles.cosines + swapped * angles.signedSines
+    ///
+    /// - Parameter headCount: How many heads are rotated, from the first; the others are copied. Default: all.
+    public static func rotate(_ x: Tensor, by angles: Angles, headCount: Int? = nil) throws(TorchError) -> Tensor {
+        try x.rotated(
+            cosines: angles.cosines,
+            signedSines: angles.signedSines,
+            headCount: headCount ?? x.size(1)
+        )
     }
 }
 

@@ -189,14 +189,41 @@ private struct CostModel {
         let window = min(language.slidingWindow.map { Double($0.size) } ?? tokens, tokens)
         let scores = scores(layers - slidingLayers, within: tokens) + scores(slidingLayers, within: window)
         let head = 2 * Double(sample.answerTokens) * width * Double(language.vocabularySize)
+        let shapes: [String: (from: Double, to: Double)] = [
+            "q_proj": (width, attentionWidth), "k_proj": (width, keyWidth), "v_proj": (width, keyWidth),
+            "o_proj": (attentionWidth, width), "gate_proj": (width, inner), "up_proj": (width, inner),
+            "down_proj": (inner, width),
+        ]
+        /// The inputs and outputs of all layers of a block that have adapters.
+        func sides(of targets: Set<String>?) -> (ins: Double, outs: Double) {
+            shapes.reduce(into: (ins: 0, outs: 0)) { sum, layer in
+                guard targets?.contains(layer.key) ?? true else { return }
+                sum.ins += layer.value.from
+                sum.outs += layer.value.to
+            }
+        }
         var adapters = 0.0
         let languageBackward: Double
         switch configuration.fineTuning {
         case .full: languageBackward = 2 * (linear + head) + 2 * scores
         case .frozen: languageBackward = linear + head + 2 * scores
         case .lowRank(let adapter):
-            let sides = 4 * width + 2 * attentionWidth + 2 * keyWidth + 3 * (width + inner)
-            adapters = layers * 2 * tokens * Double(adapter.rank) * sides
+            let (ins, outs) = sides(of: adapter.targets)
+            adapters = layers * 2 * tokens * Double(adapter.rank) * (ins + outs)
+            languageBackward = linear + head + 2 * scores + 2 * adapters
+        case .lowRankExperts(let mixture):
+            let (ins, outs) = sides(of: mixture.targets)
+            let count = Double(mixture.expertCount)
+            adapters = layers * 2 * tokens * count * Double(mixture.rank) * (ins + outs)
+            for (name, layer) in shapes where mixture.targets?.contains(name) ?? true {
+                switch mixture.router.network {
+                case .linear: adapters += layers * 2 * tokens * layer.from * count
+                case .mlp(let hiddenSize):
+                    let hidden = hiddenSize.map(Double.init) ?? 4 * layer.from
+                    adapters += layers * 2 * tokens * hidden * (layer.from + count)
+                case nil: break
+                }
+            }
             languageBackward = linear + head + 2 * scores + 2 * adapters
         }
         operations =

@@ -72,11 +72,14 @@ public final class UniMed: Module {
     ///   - builder: The type and device of the weights.
     ///   - visionBuilder: Those of the vision transformer, where its weights are to come from a file. Default: `builder`.
     ///   - languageBuilder: Those of the language model without its adapters, likewise. Default: `builder`.
+    ///   - frozenType: The type of the language model's weights where they are frozen; `nil` is its builder's. A large
+    ///     model never exists in a wider type than it is used in.
     public init(
         _ configuration: UniMedConfiguration,
         builder: WeightBuilder = WeightBuilder(),
         visionBuilder: WeightBuilder? = nil,
-        languageBuilder: WeightBuilder? = nil
+        languageBuilder: WeightBuilder? = nil,
+        frozenType: DType? = nil
     ) throws(TorchError) {
         self.configuration = configuration
         vision = try VisionTransformer(configuration.vision, builder: visionBuilder ?? builder)
@@ -86,11 +89,14 @@ public final class UniMed: Module {
             outputSize: configuration.language.hiddenSize,
             builder: builder
         )
-        language = try Llama(configuration.language, builder: languageBuilder ?? builder)
+        var languageBuilder = languageBuilder ?? builder
+        if let frozenType, configuration.fineTuning != .full { languageBuilder.dtype = frozenType }
+        language = try Llama(configuration.language, builder: languageBuilder)
         try vision.freeze()
         try visionNorm.freeze()
         switch configuration.fineTuning {
         case .lowRank(let adapter): try language.attachAdapters(adapter, builder: builder)
+        case .lowRankExperts(let experts): try language.attachAdapters(experts, builder: builder)
         case .frozen: try language.freeze()
         case .full: break
         }

@@ -128,6 +128,25 @@ struct ModelDescriptionTests {
         #expect(sparse["connector router"] == soft["connector router"])
     }
 
+    @Test func `targets and experts are counted`() throws {
+        func describe(_ fineTuning: FineTuning) throws -> ModelDescription {
+            var configuration = UniMedConfiguration()
+            configuration.fineTuning = fineTuning
+            return try ModelDescription(configuration)
+        }
+        func adapters(_ description: ModelDescription) -> Int {
+            description.parts.first { $0.name == "language model LoRA" }?.trained ?? 0
+        }
+        let all = try describe(.lowRank(.init()))
+        let some = try describe(.lowRank(.init(targets: ["q_proj", "v_proj"])))
+        #expect(adapters(some) == 32 * 2 * 8 * (4096 + 4096))
+        let experts = try describe(.lowRankExperts(.init()))
+        // Five experts of half the rank, and a linear router with biases beside each of the seven layers.
+        #expect(adapters(experts) == adapters(all) * 5 / 2 + 32 * 5 * (6 * 4096 + 11_008 + 7))
+        let forward = { (description: ModelDescription) in description.operations.last?.forward ?? 0 }
+        #expect(forward(some) < forward(all) && forward(all) < forward(experts))
+    }
+
     @Test func `longer samples and larger batches need more`() throws {
         let small = try ModelDescription(Tiny.configuration)
         let longer = try ModelDescription(Tiny.configuration, sample: .init(textTokens: 200, answerTokens: 16))

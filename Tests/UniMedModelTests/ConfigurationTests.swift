@@ -23,6 +23,21 @@ struct ConfigurationTests {
     @Test(arguments: [
         TinyModel.configuration(), TinyModel.configuration(fineTuning: .frozen),
         TinyModel.configuration(fineTuning: .lowRank(LowRankConfiguration(rank: 2, alpha: 3, dropout: 0.25))),
+        TinyModel.configuration(fineTuning: .lowRank(LowRankConfiguration(targets: ["v_proj", "q_proj"]))),
+        TinyModel.configuration(fineTuning: .lowRankExperts(LowRankExpertsConfiguration())),
+        TinyModel.configuration(
+            fineTuning: .lowRankExperts(LowRankExpertsConfiguration(rank: 3, router: .constant, targets: ["o_proj"]))
+        ),
+        TinyModel.configuration(
+            fineTuning: .lowRankExperts(
+                LowRankExpertsConfiguration(router: .sparse(topK: 1, dropped: .zero, network: .mlp(hiddenSize: nil)))
+            )
+        ),
+        TinyModel.configuration(
+            fineTuning: .lowRankExperts(
+                LowRankExpertsConfiguration(expertCount: 2, router: .soft(.softmax, network: .mlp(hiddenSize: 9)))
+            )
+        ),
         TinyModel.configuration(router: RouterConfiguration(inputs: [.imageToken], normalization: .softmax)),
         UniMedConfiguration(
             connector: ConnectorConfiguration(tasks: [.imageClassification], taskTokenSize: 5),
@@ -73,6 +88,16 @@ struct ConfigurationTests {
         #expect(pooled.imageTokenCount == 16 && pooled.aggregatedSize == 1408)
     }
 
+    @Test func `LoRA-MoE has the paper's numbers unless it is told others`() throws {
+        let configuration = try decode(#"{"fineTuning": {"method": "loraMoE"}}"#)
+        guard case .lowRankExperts(let experts) = configuration.fineTuning else {
+            Issue.record("read as \(configuration.fineTuning)")
+            return
+        }
+        #expect(experts.rank == 4 && experts.alpha == 8 && experts.expertCount == 5 && experts.targets == nil)
+        #expect(experts.router == .sparse(topK: 2, dropped: .minusInfinity, network: .linear))
+    }
+
     @Test(arguments: [
         (#"{"visoin": {}}"#, "visoin", "unknown key visoin"),
         (#"{"vision": {"hiddenSiez": 8}}"#, "vision.hiddenSiez", "unknown key hiddenSiez"),
@@ -118,7 +143,51 @@ struct ConfigurationTests {
         (#"{"language": {"keyValueHeadCount": 5}}"#, "language.keyValueHeadCount", "5 does not divide headCount 32"),
         (#"{"language": {"headSize": 7}}"#, "language.headSize", "even head, got 7"),
         (#"{"language": {"hiddenSize": "large"}}"#, "language.hiddenSize", "Int"),
-        (#"{"fineTuning": {"method": "full", "rank": 8}}"#, "fineTuning.rank", "belongs to method lora only"),
+        (
+            #"{"fineTuning": {"method": "full", "rank": 8}}"#, "fineTuning.rank",
+            "belongs to methods lora and loraMoE only"
+        ),
+        (#"{"fineTuning": {"method": "none", "targets": ["q_proj"]}}"#, "fineTuning.targets", "belongs to methods"),
+        (#"{"fineTuning": {"method": "lora", "targets": ["q"]}}"#, "fineTuning.targets", "unknown layer q; there are"),
+        (#"{"fineTuning": {"method": "lora", "targets": []}}"#, "fineTuning.targets", "no layer is named"),
+        (
+            #"{"fineTuning": {"method": "lora", "targets": ["q_proj", "q_proj"]}}"#, "fineTuning.targets",
+            "named twice"
+        ),
+        (#"{"fineTuning": {"method": "lora", "alpha": 0}}"#, "fineTuning.alpha", "must be positive"),
+        (#"{"fineTuning": {"method": "lora", "expertCount": 2}}"#, "fineTuning.expertCount", "loraMoE only"),
+        (#"{"fineTuning": {"method": "lora", "router": {"kind": "soft"}}}"#, "fineTuning.router", "loraMoE only"),
+        (#"{"fineTuning": {"method": "loraMoE", "expertCount": 0}}"#, "fineTuning.expertCount", "must be positive"),
+        (#"{"fineTuning": {"method": "loraMoE", "router": {}}}"#, "fineTuning.router", "kind"),
+        (#"{"fineTuning": {"method": "loraMoE", "router": {"kind": "hard"}}}"#, "fineTuning.router.kind", "hard"),
+        (
+            #"{"fineTuning": {"method": "loraMoE", "router": {"kind": "sparse", "topk": 2}}}"#,
+            "fineTuning.router.topk", "unknown key topk"
+        ),
+        (
+            #"{"fineTuning": {"method": "loraMoE", "router": {"kind": "sparse", "topK": 6}}}"#,
+            "fineTuning.router.topK", "6 experts are kept, but expertCount is 5"
+        ),
+        (
+            #"{"fineTuning": {"method": "loraMoE", "expertCount": 1}}"#, "fineTuning.router.topK",
+            "2 experts are kept, but expertCount is 1"
+        ),
+        (
+            #"{"fineTuning": {"method": "loraMoE", "router": {"kind": "soft", "topK": 2}}}"#,
+            "fineTuning.router.topK", "belongs to kind sparse only"
+        ),
+        (
+            #"{"fineTuning": {"method": "loraMoE", "router": {"kind": "constant", "network": "linear"}}}"#,
+            "fineTuning.router.network", "a constant router scores nothing"
+        ),
+        (
+            #"{"fineTuning": {"method": "loraMoE", "router": {"kind": "soft", "hiddenSize": 4}}}"#,
+            "fineTuning.router.hiddenSize", "belongs to network mlp only"
+        ),
+        (
+            #"{"fineTuning": {"method": "loraMoE", "router": {"kind": "sparse", "normalization": "sigmoid"}}}"#,
+            "fineTuning.router.normalization", "belongs to kind soft only"
+        ),
         (#"{"fineTuning": {"method": "lora", "dropout": 1}}"#, "fineTuning.dropout", "must be in 0..<1"),
         (#"{"fineTuning": {"method": "qlora"}}"#, "fineTuning.method", "qlora"),
     ])

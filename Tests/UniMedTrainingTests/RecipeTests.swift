@@ -84,6 +84,19 @@ struct RecipeTests {
         ("steps: 1000", "steps: 1000\n  learningRate: {peak: -1}", "training.learningRate.peak"),
         ("steps: 1000", "steps: 10\n  learningRate: {warmupSteps: 11}", "training.learningRate"),
         ("steps: 1000", "steps: 0", "training.steps"),
+        ("steps: 1000", "steps: 10\n  accumulation: 0", "training.accumulation"),
+        ("steps: 1000", "steps: 10\n  gradientCheckpointing: some", "training.gradientCheckpointing"),
+        ("steps: 1000", "steps: 10\n  optimizer: {stateType: float16}", "training.optimizer.stateType"),
+        ("name: small", "name: small\nweights: {frozenType: int8}", "weights.frozenType"),
+        ("name: small", "name: small\nweights: {frozenType: bfloat16}", "weights.frozenType"),
+        (
+            "fineTuning: {method: full}",
+            "fineTuning: {method: lora}\nprecision: bfloat16\nweights: {frozenType: float32}", "weights.frozenType"
+        ),
+        (
+            "fineTuning: {method: full}", "fineTuning: {method: loraMoE, router: {kind: sparse, topK: 9}}",
+            "model.fineTuning.router.topK"
+        ),
         ("steps: 1000", "steps: many", "training.steps"),
         ("steps: 1000", "batchSize: 3", "training.steps"),
         ("steps: 1000", "steps: 5\n  views: 3", "training"),

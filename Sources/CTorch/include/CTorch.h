@@ -178,6 +178,8 @@ int32_t ct_softmax(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorOut _Nonn
 int32_t ct_log_softmax(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorOut _Nonnull out);
 int32_t ct_layer_norm(CTTensorRef _Nonnull a, CTTensorRef _Nullable weight, CTTensorRef _Nullable bias, intptr_t width, double epsilon, CTTensorOut _Nonnull out);
 int32_t ct_rms_norm(CTTensorRef _Nonnull a, CTTensorRef _Nullable weight, intptr_t width, double epsilon, CTTensorOut _Nonnull out);
+/// Rotates the first `rotated` heads of `a` [tokens, heads, width] by `cosines` and signed `sines` [tokens, 1, width]; copies the others.
+int32_t ct_rotate(CTTensorRef _Nonnull a, CTTensorRef _Nonnull cosines, CTTensorRef _Nonnull sines, intptr_t rotated, CTTensorOut _Nonnull out);
 int32_t ct_embedding(CTTensorRef _Nonnull weight, CTTensorRef _Nonnull indices, CTTensorOut _Nonnull out);
 int32_t ct_attention(CTTensorRef _Nonnull query, CTTensorRef _Nonnull key, CTTensorRef _Nonnull value, CTTensorRef _Nullable mask, bool causal, double scale, bool grouped, CTTensorOut _Nonnull out);
 /// reduction: 0 none, 1 mean, 2 sum.
@@ -202,6 +204,14 @@ int32_t ct_set_gradient(CTTensorRef _Nonnull a, CTTensorRef _Nullable gradient);
 /// Writes `input_count` handles, NULL for inputs the outputs do not depend on.
 int32_t ct_gradients(const CTTensorRef _Nonnull *_Nonnull outputs, int32_t output_count, const CTTensorRef _Nonnull *_Nonnull inputs, int32_t input_count,
                      bool retain_graph, CTTensorOut _Nonnull out);
+/// A function of tensors: writes one owning handle, or a status other than CT_OK and a message that ends with a zero byte.
+typedef int32_t (*CTFunction)(void *context, const CTTensorRef _Nonnull *_Nonnull inputs, int32_t input_count, CTTensorOut _Nonnull output,
+                              char *message, size_t capacity);
+/// Runs a function without recording it for gradients and keeps its inputs alone. The backward pass runs it again, recorded and
+/// with the default generators where they were, perhaps on another thread while the one that called ct_backward waits; its
+/// failure there is the failure of ct_backward. `release(context)` is called once the record ends, also when the call fails.
+int32_t ct_checkpoint(const CTTensorRef _Nonnull *_Nonnull inputs, int32_t input_count, CTFunction function, void (*release)(void *_Nullable),
+                      void *context, CTTensorOut _Nonnull out);
 
 // MARK: Optimizer kernels
 
@@ -210,6 +220,12 @@ int32_t ct_fused_adamw(const CTTensorRef _Nonnull *_Nonnull parameters, const CT
                        const CTTensorRef _Nonnull *_Nonnull first_moments, const CTTensorRef _Nonnull *_Nonnull second_moments,
                        const CTTensorRef _Nonnull *_Nonnull steps, int32_t count, double rate, double beta1, double beta2,
                        double decay, double epsilon);
+/// The same for float32 parameters with moments in bfloat16, which are rounded at random with the default generator so that
+/// their mean is exact. On the CPU one pass over memory, elsewhere (or where asked for) LibTorch's own operations.
+int32_t ct_narrow_adamw(const CTTensorRef _Nonnull *_Nonnull parameters, const CTTensorRef _Nonnull *_Nonnull gradients,
+                        const CTTensorRef _Nonnull *_Nonnull first_moments, const CTTensorRef _Nonnull *_Nonnull second_moments,
+                        const CTTensorRef _Nonnull *_Nonnull steps, int32_t count, double rate, double beta1, double beta2,
+                        double decay, double epsilon, bool by_operations);
 /// The Euclidean norm over all elements of all tensors, as a float32 scalar on the first tensor's device.
 int32_t ct_total_norm(const CTTensorRef _Nonnull *_Nonnull tensors, int32_t count, CTTensorOut _Nonnull out);
 /// Multiplies every tensor in place by the scalar tensor `factor`.

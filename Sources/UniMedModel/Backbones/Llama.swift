@@ -16,6 +16,10 @@ public final class Llama: Module {
     private let norm: RMSNorm
     private let head: Linear?
     private let rotary: RotaryEmbedding
+    /// Whether training keeps only the input of each block and runs the block again in the backward pass.
+    ///
+    /// Gradients are the same, bit for bit; see `checkpointed` of the room Torch.
+    public var checkpointsBlocks = false
 
     /// Makes a model with random weights.
     public init(_ configuration: LlamaConfiguration, builder: WeightBuilder = WeightBuilder()) throws(TorchError) {
@@ -49,16 +53,6 @@ public final class Llama: Module {
 
     /// The vocabulary head's weight `[vocabulary, C]`; `nil` when it is the embedding table.
     var outputWeight: Parameter? { head?.weight }
-
-    /// Puts LoRA beside every linear layer but the vocabulary head and freezes all other weights.
-    public func attachAdapters(_ configuration: LowRankConfiguration, builder: WeightBuilder = WeightBuilder())
-        throws(TorchError)
-    {
-        try freeze()
-        for layer in layers.elements {
-            for linear in layer.linears { try linear.attach(configuration, builder: builder) }
-        }
-    }
 
     /// Every weight with its adapter, where there is one, merged into it: an equal model without adapters.
     ///
@@ -103,10 +97,16 @@ public final class Llama: Module {
         let places = try cache.map { cache throws(TorchError) in try cache.places(of: layout) }
         var hidden = try embeddings.dropout(dropout)
         for (index, layer) in layers.elements.enumerated() {
-            hidden = try layer(hidden, layout: layout, angles: angles, training: training, dropout: dropout) {
-                key,
-                value throws(TorchError) in
-                if let cache, let places { try cache.write(layer: index, at: places, key: key, value: value) }
+            if checkpointsBlocks, training, cache == nil {
+                hidden = try checkpointed(hidden) { input throws(TorchError) in
+                    try layer(input, layout: layout, angles: angles, training: training, dropout: dropout)
+                }
+            } else {
+                hidden = try layer(hidden, layout: layout, angles: angles, training: training, dropout: dropout) {
+                    key,
+                    value throws(TorchError) in
+                    if let cache, let places { try cache.write(layer: index, at: places, key: key, value: value) }
+                }
             }
             onBlock?(index, hidden)
         }
@@ -201,18 +201,14 @@ private final class LlamaBlock: Module {
 
     var linears: [Linear] { [query, key, value, output, gate, up, down] }
 
-    /// Queries `[T, H, D]`, keys and values `[T, K, D]`, rotated.
+    /// Queries, keys and values side by side, queries and keys rotated: `[T, H + 2 K, D]`.
     private func heads(
         _ x: Tensor,
         angles: RotaryEmbedding.Angles,
         training: Bool
-    ) throws(TorchError) -> (query: Tensor, key: Tensor, value: Tensor) {
-        let tokens = x.size(0)
-        let fused = try project(x, training: training).reshape(tokens, headCount + 2 * keyHeadCount, headSize)
-        // Queries and keys are rotated together.
-        let parts = try fused.split([headCount + keyHeadCount, keyHeadCount], dimension: 1)
-        let rotated = try RotaryEmbedding.rotate(parts[0], by: angles).split([headCount, keyHeadCount], dimension: 1)
-        return (rotated[0], rotated[1], parts[1])
+    ) throws(TorchError) -> Tensor {
+        let fused = try project(x, training: training).reshape(x.size(0), headCount + 2 * keyHeadCount, headSize)
+        return try RotaryEmbedding.rotate(fused, by: angles, headCount: headCount + keyHeadCount)
     }
 
     /// Queries, keys and values side by side: `[T, (H + 2 K) D]`.
@@ -237,14 +233,17 @@ private final class LlamaBlock: Module {
         angles: RotaryEmbedding.Angles,
         training: Bool,
         dropout: Double,
-        keep: (_ key: Tensor, _ value: Tensor) throws(TorchError) -> Void
+        keep: (_ key: Tensor, _ value: Tensor) throws(TorchError) -> Void = { _, _ in }
     ) throws(TorchError) -> Tensor {
-        let (query, key, value) = try heads(inputNorm(hidden), angles: angles, training: training)
-        try keep(key, value)
+        let fused = try heads(inputNorm(hidden), angles: angles, training: training)
+        try keep(
+            fused.narrow(1, start: headCount, length: keyHeadCount),
+            fused.narrow(1, start: headCount + keyHeadCount, length: keyHeadCount)
+        )
         let attended = try Attention.withinSequences(
-            query: query,
-            key: key,
-            value: value,
+            fused: fused,
+            headCount: headCount,
+            keyHeadCount: keyHeadCount,
             layout: layout,
             causal: true,
             window: window
@@ -259,12 +258,15 @@ private final class LlamaBlock: Module {
         cache: KVCache,
         step: KVCache.Step
     ) throws(TorchError) -> Tensor {
-        let (query, key, value) = try heads(inputNorm(hidden), angles: angles, training: false)
-        try cache.write(layer: index, at: step.places, key: key, value: value)
+        let parts = try heads(inputNorm(hidden), angles: angles, training: false).split(
+            [headCount, keyHeadCount, keyHeadCount],
+            dimension: 1
+        )
+        try cache.write(layer: index, at: step.places, key: parts[1], value: parts[2])
         let near = window == nil ? nil : step.window
         let (keys, values) = try cache.read(layer: index, start: near?.start ?? 0, length: step.length)
         let attended = try Attention.toCache(
-            query: query.unsqueeze(2),
+            query: parts[0].unsqueeze(2),
             key: keys,
             value: values,
             mask: near?.mask ?? step.mask

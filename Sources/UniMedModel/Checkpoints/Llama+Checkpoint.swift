@@ -40,7 +40,7 @@ extension Llama {
             into: self,
             from: source,
             mapping: KeyMap(rows + [("**", "**")]),
-            allowedMissing: ["**.lora_A.weight", "**.lora_B.weight"],
+            allowedMissing: Linear.adapterKeyPatterns,
             device: device
         )
     }

@@ -11,6 +11,9 @@ import UniMedModel
 /// answer tokens, clip, update by AdamW. Prompts are written and tokenised on another thread. Nothing is fetched from the
 /// device but the numbers of a line of metrics.
 ///
+/// With accumulation a step draws all of its samples at once and passes them through the model in ``MicroBatches``, one
+/// after the other, before its one update. Checkpoints are written between steps only.
+///
 /// The default generators are seeded anew at every step from the recipe's seed and the step, so dropout depends on the
 /// step alone: a resumed run draws what the uninterrupted one draws, on any device.
 final class JointTrainer {
@@ -93,6 +96,7 @@ final class JointTrainer {
             )
         }
         model.dropout = configuration.dropout
+        model.language.checkpointsBlocks = configuration.gradientCheckpointing
     }
 
     /// Continues from the newest checkpoint, or starts, and trains to the last step or until it is asked to stop.
@@ -112,7 +116,7 @@ final class JointTrainer {
         report(progress, metrics: [:])
         guard step < configuration.steps else { return .finished(step: step) }
 
-        let (batchSize, composition) = (configuration.batchSize, configuration.composition)
+        let (batchSize, composition) = (configuration.samplesPerStep, configuration.composition)
         let examples = self.examples
         let prefetcher = BatchPrefetcher(state: sampler, depth: 2) { sampler -> [TrainingExample]? in
             try sampler.nextBatch(of: batchSize, composition: composition).map { try examples.example(for: $0) }
@@ -173,26 +177,15 @@ final class JointTrainer {
     private func update(_ examples: [TrainingExample], measuresNorm: Bool) throws(TrainingError) -> Tensor? {
         try UniMedTraining.training(step: step) {
             try Runtime.seed(SeededGenerator.derivedSeed(from: seed, label: "step \(step)"))
-            let rows = examples.compactMap(\.featureRow)
-            let batch = try PromptBatch(
-                examples.map(\.prompt),
-                features: rows.isEmpty ? nil : features?.gather(rows, device: model.device),
-                imageTokenCount: model.configuration.imageTokenCount,
-                taskOrder: model.configuration.connector.tasks,
-                device: model.device
-            )
-            let output = try model.loss(
-                batch,
-                labelSmoothing: configuration.labelSmoothing,
-                lengthExponent: configuration.lengthExponent,
-                ordinalTargets: ordinalTargets
-            )
-            // On the CPU the number is there already; elsewhere asking for it would wait for the device.
-            if model.device.isCPU {
-                let loss = try output.loss.item()
-                guard loss.isFinite else { throw notFinite("the loss is \(loss)", tasks: examples.map(\.prompt.task)) }
+            let parts = try microBatches(examples)
+            let counts = parts.map(\.batch.targetCounts)
+            guard let shares = MicroBatches.shares(targetCounts: counts, lengthExponent: configuration.lengthExponent)
+            else { throw TorchError(operation: "loss", message: "the batch has no answer token to learn from") }
+            for (part, share) in zip(parts, shares) {
+                let output = share > 0 ? try backward(part.batch, share: share) : nil
+                try statistics.add(output, share: share, batch: part.batch, hasImage: part.hasImage)
             }
-            try output.loss.backward()
+            statistics.addStep()
             var norm: Tensor?
             if let maximum = configuration.gradientClipping {
                 norm = try optimizer.clipGradients(to: maximum)
@@ -210,9 +203,42 @@ final class JointTrainer {
             }
             try optimizer.step(learningRate: configuration.schedule.rate(at: step))
             try optimizer.clearGradients()
-            try statistics.add(output, batch: batch, hasImage: examples.map { $0.featureRow != nil })
             return norm
         }
+    }
+
+    /// The samples of a step as the model takes them, in parts of the batch's size.
+    private func microBatches(_ examples: [TrainingExample]) throws -> [(batch: PromptBatch, hasImage: [Bool])] {
+        try stride(from: 0, to: examples.count, by: configuration.batchSize).map { start in
+            let part = examples[start..<min(start + configuration.batchSize, examples.count)]
+            let rows = part.compactMap(\.featureRow)
+            let batch = try PromptBatch(
+                part.map(\.prompt),
+                features: rows.isEmpty ? nil : features?.gather(rows, device: model.device),
+                imageTokenCount: model.configuration.imageTokenCount,
+                taskOrder: model.configuration.connector.tasks,
+                device: model.device
+            )
+            return (batch, part.map { $0.featureRow != nil })
+        }
+    }
+
+    /// Adds the gradients of a part's loss, weighed with its share.
+    private func backward(_ batch: PromptBatch, share: Double) throws -> LossOutput {
+        let output = try model.loss(
+            batch,
+            labelSmoothing: configuration.labelSmoothing,
+            lengthExponent: configuration.lengthExponent,
+            ordinalTargets: ordinalTargets
+        )
+        // On the CPU the number is there already; elsewhere asking for it would wait for the device.
+        if model.device.isCPU {
+            let loss = try output.loss.item()
+            guard loss.isFinite else { throw notFinite("the loss is \(loss)", tasks: batch.tasks) }
+        }
+        // A batch without images does not reach a connector that alone is trained.
+        if output.loss.requiresGradient { try (share == 1 ? output.loss : output.loss * share).backward() }
+        return output
     }
 
     private func notFinite(_ problem: String, tasks: [MedicalTask]) -> TrainingError {

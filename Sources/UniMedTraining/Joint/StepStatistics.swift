@@ -39,33 +39,38 @@ struct StepStatistics {
 
     private static func position(of task: MedicalTask) -> Int { tasks.firstIndex(of: task) ?? 0 }
 
-    /// Adds a step.
-    mutating func add(_ output: LossOutput, batch: PromptBatch, hasImage: [Bool]) throws(TorchError) {
+    /// Adds a micro-batch of a step: its samples, and what its loss was made of.
+    ///
+    /// - Parameters:
+    ///   - output: `nil` where no sample of the micro-batch has a target, so that there is no loss.
+    ///   - share: The share of the micro-batch's loss in the step's, as in ``MicroBatches``.
+    mutating func add(_ output: LossOutput?, share: Double, batch: PromptBatch, hasImage: [Bool]) throws(TorchError) {
+        counts.tokens += batch.layout.tokenCount
+        var owners: [Int] = []
+        owners.reserveCapacity(batch.targetCount)
+        var imageTasks: [Int] = []
+        for (index, task) in batch.tasks.enumerated() {
+            let position = Self.position(of: task)
+            counts.samples[position] += 1
+            counts.targets[position] += batch.targetCounts[index]
+            owners.append(contentsOf: repeatElement(position, count: batch.targetCounts[index]))
+            if hasImage[index] { imageTasks.append(position) }
+        }
+        guard let output else { return }
         try withoutGradients { () throws(TorchError) in
             let detached = try output.loss.detach()
-            loss = try loss + detached.to(.float32)
+            loss = try loss + detached.to(.float32) * share
             finite = try finite.and(detached.isFinite())
-            var owners: [Int] = []
-            owners.reserveCapacity(output.targetCounts.reduce(0, +))
-            var imageTasks: [Int] = []
-            for (index, task) in batch.tasks.enumerated() {
-                let position = Self.position(of: task)
-                owners.append(contentsOf: repeatElement(position, count: output.targetCounts[index]))
-                counts.samples[position] += 1
-                counts.targets[position] += output.targetCounts[index]
-                if hasImage[index] {
-                    counts.images[position] += 1
-                    imageTasks.append(position)
-                }
-            }
             taskLosses = try taskLosses.indexAdd(0, Tensor(owners).to(device), output.tokenLosses.to(.float32))
             if let weights = output.routingWeights {
+                for position in imageTasks { counts.images[position] += 1 }
                 routing = try routing.indexAdd(0, Tensor(imageTasks).to(device), weights.to(.float32).mean(1))
             }
-            counts.steps += 1
-            counts.tokens += batch.layout.tokenCount
         }
     }
+
+    /// Counts a step, all of whose micro-batches were added.
+    mutating func addStep() { counts.steps += 1 }
 
     mutating func add(seconds: Double) { counts.seconds += seconds }
 

@@ -109,6 +109,18 @@ public struct Recipe: Codable, Sendable, Equatable {
             .visionPretraining,
             "contradicts weights.vision: either the weights are given or they are pretrained here"
         )
+        if let frozenType = weights.frozenType {
+            func refuse(_ problem: String) -> DecodingError {
+                let path = container.codingPath + [CodingKeys.weights, WeightsConfiguration.CodingKeys.frozenType]
+                return .dataCorrupted(.init(codingPath: path, debugDescription: problem))
+            }
+            if model.fineTuning == .full {
+                throw refuse("contradicts model.fineTuning: with method full nothing of the language model is frozen")
+            }
+            if frozenType == .float32, precision == .bfloat16 {
+                throw refuse("contradicts precision: products in bfloat16 would cast float32 weights at every step")
+            }
+        }
         try container.require(
             training.views == 1 || data.sets.contains { $0.augmentation != nil },
             .training,

@@ -85,16 +85,28 @@ public struct WeightsConfiguration: Codable, Sendable, Equatable {
     /// A small model that is trained whole for a short time learns faster with embeddings as large as what its first
     /// blocks add to them.
     public var embeddingDeviation: Double?
+    /// The type that the language model's weights are made and kept in where they are frozen; `nil` is that of the
+    /// computation, after they were made in float32.
+    ///
+    /// With bfloat16 a language model of 7 billion weights takes 13.5 GB from the start. Where the computation is in
+    /// float32, every product casts them for itself.
+    public var frozenType: Recipe.Precision?
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case vision, language, embeddingDeviation
+        case vision, language, embeddingDeviation, frozenType
     }
 
     /// Makes a configuration.
-    public init(vision: String? = nil, language: String? = nil, embeddingDeviation: Double? = nil) {
+    public init(
+        vision: String? = nil,
+        language: String? = nil,
+        embeddingDeviation: Double? = nil,
+        frozenType: Recipe.Precision? = nil
+    ) {
         self.vision = vision
         self.language = language
         self.embeddingDeviation = embeddingDeviation
+        self.frozenType = frozenType
     }
 
     /// Reads a configuration.
@@ -103,6 +115,7 @@ public struct WeightsConfiguration: Codable, Sendable, Equatable {
         vision = try container.decodeIfPresent(String.self, forKey: .vision)
         language = try container.decodeIfPresent(String.self, forKey: .language)
         embeddingDeviation = try container.decodeIfPresent(Double.self, forKey: .embeddingDeviation)
+        frozenType = try container.decodeIfPresent(Recipe.Precision.self, forKey: .frozenType)
         if let embeddingDeviation {
             try container.require(
                 embeddingDeviation > 0 && embeddingDeviation.isFinite,

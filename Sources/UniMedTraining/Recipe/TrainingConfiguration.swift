@@ -82,10 +82,23 @@ public struct LearningRateConfiguration: Codable, Sendable, Equatable {
 public struct TrainingConfiguration: Codable, Sendable, Equatable {
     /// The number of optimizer steps.
     public var steps: Int
-    /// The samples of a step.
+    /// The samples that pass through the model at once.
     ///
     /// Default: 4 (Uni-Med, section 4.1).
     public var batchSize: Int
+    /// The batches of a step, whose gradients are added up before the one update.
+    ///
+    /// A step with `n` batches equals one with a batch `n` times as large, also where answers differ in length: every
+    /// answer token of the step has the same say, or that of `lengthExponent`. Only the memory is that of one batch.
+    ///
+    /// Default: 1.
+    public var accumulation: Int
+    /// Whether the backward pass computes the language model's blocks again, so that only their inputs are kept.
+    ///
+    /// Less memory for about a third more work; the weights become the same, bit for bit.
+    ///
+    /// Default: it does not.
+    public var gradientCheckpointing: Bool
     /// Whether a batch mixes tasks.
     ///
     /// Default: it does.
@@ -131,7 +144,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var logEvery: Int
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case steps, batchSize, composition, learningRate, optimizer, gradientClipping, labelSmoothing
+        case steps, batchSize, accumulation, gradientCheckpointing, composition, learningRate, optimizer,
+            gradientClipping, labelSmoothing
         case lengthExponent, coordinateDeviation, dropout, maximumLength, views, checkpointEvery, keptCheckpoints,
             logEvery
     }
@@ -140,6 +154,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public init(
         steps: Int,
         batchSize: Int = 4,
+        accumulation: Int = 1,
+        gradientCheckpointing: Bool = false,
         composition: BatchComposition = .mixed,
         learningRate: LearningRateConfiguration = LearningRateConfiguration(),
         optimizer: AdamWConfiguration = AdamWConfiguration(),
@@ -156,6 +172,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     ) {
         self.steps = steps
         self.batchSize = batchSize
+        self.accumulation = accumulation
+        self.gradientCheckpointing = gradientCheckpointing
         self.composition = composition
         self.learningRate = learningRate
         self.optimizer = optimizer
@@ -177,6 +195,11 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         steps = try container.decode(Int.self, forKey: .steps)
         let defaults = TrainingConfiguration(steps: steps)
         batchSize = try container.decode(.batchSize, default: defaults.batchSize)
+        accumulation = try container.decode(.accumulation, default: defaults.accumulation)
+        gradientCheckpointing = try container.decode(
+            .gradientCheckpointing,
+            default: defaults.gradientCheckpointing
+        )
         composition = try container.decode(.composition, default: defaults.composition)
         learningRate = try container.decode(.learningRate, default: defaults.learningRate)
         optimizer = try container.decodeStrictly(.optimizer, default: defaults.optimizer)
@@ -191,8 +214,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         keptCheckpoints = try container.decode(.keptCheckpoints, default: defaults.keptCheckpoints)
         logEvery = try container.decode(.logEvery, default: defaults.logEvery)
         for (key, value) in [
-            (CodingKeys.steps, steps), (.batchSize, batchSize), (.views, views), (.checkpointEvery, checkpointEvery),
-            (.keptCheckpoints, keptCheckpoints), (.logEvery, logEvery),
+            (CodingKeys.steps, steps), (.batchSize, batchSize), (.accumulation, accumulation), (.views, views),
+            (.checkpointEvery, checkpointEvery), (.keptCheckpoints, keptCheckpoints), (.logEvery, logEvery),
         ] {
             try container.require(value > 0, key, "must be positive, found \(value)")
         }
@@ -231,6 +254,9 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
             )
         }
     }
+
+    /// The samples of an optimizer step.
+    public var samplesPerStep: Int { batchSize * accumulation }
 
     /// The learning rate's schedule.
     public var schedule: LearningRateSchedule { learningRate.schedule(steps: steps) }

@@ -146,7 +146,11 @@ public final class TrainingRun {
         let (device, weights) = (recipe.torchDevice, recipe.weights)
         return try training {
             try Runtime.seed(recipe.seed)
-            let model = try UniMed(configuration, builder: WeightBuilder(device: device))
+            let model = try UniMed(
+                configuration,
+                builder: WeightBuilder(device: device),
+                frozenType: weights.frozenType?.dtype
+            )
             if let path = weights.vision {
                 try model.vision.load(Checkpoint.open(resolve(path)))
             }
@@ -295,7 +299,11 @@ public final class TrainingRun {
         let pretraining = try pretrainVision(model, data: data, control: control, progress: progress)
         guard case .finished = pretraining else { return pretraining }
         try restoreFrozen(model)
-        try training { try model.castFrozenParameters(to: model.computeDType) }
+        try training {
+            try model.vision.castFrozenParameters(to: model.computeDType)
+            try model.visionNorm.castFrozenParameters(to: model.computeDType)
+            try model.language.castFrozenParameters(to: recipe.weights.frozenType?.dtype ?? model.computeDType)
+        }
         let features = try cacheFeatures(model, data: data, control: control, progress: progress)
         if control.isCancelled { return .interrupted(step: 0) }
         let examples = try TrainingExamples(
@@ -387,6 +395,7 @@ public final class TrainingRun {
         keyed.checkpointEvery = 0
         keyed.keptCheckpoints = 0
         keyed.logEvery = 0
+        keyed.gradientCheckpointing = false
         let parts = [
             "training 1", data.key, features?.key ?? "", SHA256.hexDigest(of: Array(tokenizer.model.serializedModel)),
             try json(model.configuration), try json(keyed), try json(unplaced(recipe.data)), try json(recipe.weights),
