@@ -106,6 +106,7 @@ public struct ModelExport: Sendable {
     }
 
     private func writeAdapter(_ checkpoint: ModelCheckpoint, to folder: URL) throws -> [String] {
+        try refuseExperts(checkpoint, "has no form in PEFT")
         guard var adapter = try PEFTAdapter(of: checkpoint.model.language, baseModel: baseModel) else {
             throw TrainingError(
                 .recipe,
@@ -125,6 +126,7 @@ public struct ModelExport: Sendable {
         tokenizer model: URL,
         to folder: URL
     ) throws -> [String] {
+        try refuseUnmergeable(checkpoint)
         let tokenizer = checkpoint.tokenizer
         var files = try HuggingFaceFolder.write(
             checkpoint.model.language,
@@ -156,7 +158,9 @@ public struct ModelExport: Sendable {
         let model = checkpoint.model
         let source: any WeightSource
         switch names {
-        case .own where mergesAdapter: source = model.mergedWeightSource(dtype: dtype)
+        case .own where mergesAdapter:
+            try refuseUnmergeable(checkpoint)
+            source = model.mergedWeightSource(dtype: dtype)
         case .own:
             source = TensorWeights(model.namedParameters().map { (name: $0.name, tensor: $0.parameter.value) })
                 .converted(to: dtype)
@@ -172,6 +176,19 @@ public struct ModelExport: Sendable {
             .converted(to: dtype)
         }
         return try ShardedSafetensors.write(source, to: folder, maximumShardSize: maximumShardSize)
+    }
+
+    private func refuseExperts(_ checkpoint: ModelCheckpoint, _ problem: String) throws(TrainingError) {
+        guard case .lowRankExperts = checkpoint.configuration.model.fineTuning else { return }
+        throw TrainingError(.recipe, "the model's LoRA-MoE \(problem)", field: "format")
+    }
+
+    /// A mixture of adapters is no one weight, unless its router always says the same.
+    private func refuseUnmergeable(_ checkpoint: ModelCheckpoint) throws(TrainingError) {
+        guard case .lowRankExperts(let experts) = checkpoint.configuration.model.fineTuning else { return }
+        if experts.router != .constant {
+            try refuseExperts(checkpoint, "cannot be merged: its router looks at the input")
+        }
     }
 
     // MARK: Numbers for a check
