@@ -11,7 +11,7 @@ public struct ByteTokenizer: Tokenizer {
     /// 260.
     public var vocabularySize: Int { ByteTokenizer.size }
     /// 1.
-    public var bosID: Int { 1 }
+    public var bosID: Int? { 1 }
     /// 2.
     public var eosID: Int { 2 }
     /// 3.
@@ -19,10 +19,10 @@ public struct ByteTokenizer: Tokenizer {
 
     /// The bytes of a text; `<s>` and `</s>` stand for their ids.
     public func encode(_ text: String, addBOS: Bool) throws(TokenizerError) -> [Int] {
-        var ids = addBOS ? [bosID] : []
+        var ids = addBOS ? [1] : []
         var rest = text.utf8[...]
         while let byte = rest.first {
-            if let (name, id) = [("<s>", bosID), ("</s>", eosID)].first(where: { rest.starts(with: $0.0.utf8) }) {
+            if let (name, id) = [("<s>", 1), ("</s>", eosID)].first(where: { rest.starts(with: $0.0.utf8) }) {
                 ids.append(id)
                 rest = rest.dropFirst(name.utf8.count)
             } else {

@@ -66,7 +66,10 @@ public enum TokenizerForm: String, CaseIterable, Sendable {
                 return try HuggingFaceTokenizer(data: data, settings: settings, companions: companions)
             }
             guard !TokenizerFile.isTiktoken(data) else {
-                throw TokenizerError(.unsupported, "a tiktoken vocabulary; the tokenizer.json of the same model is read")
+                throw TokenizerError(
+                    .unsupported,
+                    "a tiktoken vocabulary; the tokenizer.json of the same model is read"
+                )
             }
             return try LlamaTokenizer(
                 model: SentencePieceTokenizer(model: data),

@@ -21,12 +21,12 @@ final class TemporaryFolder {
 /// One token per byte.
 struct ByteTokenizer: Tokenizer {
     let vocabularySize = 259
-    let bosID = 1
+    let bosID: Int? = 1
     let eosID = 2
     let padID = 0
 
     func encode(_ text: String, addBOS: Bool) throws(TokenizerError) -> [Int] {
-        (addBOS ? [bosID] : []) + text.utf8.map { Int($0) + 3 }
+        (addBOS ? [1] : []) + text.utf8.map { Int($0) + 3 }
     }
 
     func decode(_ ids: [Int], skippingSpecialTokens: Bool) throws(TokenizerError) -> String {

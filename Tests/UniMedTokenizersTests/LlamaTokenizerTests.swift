@@ -68,6 +68,65 @@ struct LlamaTokenizerTests {
         }
     }
 
+    @Test(arguments: [LlamaTokenizer.Behavior.legacy, .nonlegacy])
+    func `with legacy on and off, ids and text are those of newer transformers`(
+        behavior: LlamaTokenizer.Behavior
+    ) throws {
+        let tokenizer = try LlamaTokenizer(model: model, padPiece: nil, behavior: behavior)
+        let isLegacy = behavior == .legacy
+        #expect(cases.cases.contains { $0.legacyIDs != $0.nonlegacyIDs })
+        for record in cases.cases {
+            let ids = isLegacy ? record.legacyIDs : record.nonlegacyIDs
+            #expect(try tokenizer.encode(record.text) == ids)
+            #expect(
+                try tokenizer.encodeSequence(record.text)
+                    == (isLegacy ? record.legacyIDsWithSpecial : record.nonlegacyIDsWithSpecial)
+            )
+            let decoded = isLegacy ? record.legacyDecoded : record.nonlegacyDecoded
+            #expect(bytes(try tokenizer.decode(ids, skippingSpecialTokens: false)) == bytes(decoded))
+        }
+        for record in cases.decode {
+            let decoded = isLegacy ? record.legacyDecoded : record.nonlegacyDecoded
+            #expect(bytes(try tokenizer.decode(record.ids, skippingSpecialTokens: false)) == bytes(decoded))
+        }
+    }
+
+    @Test func `segments without special tokens are the joined text, and special names in them are characters`() throws
+    {
+        for behavior in LlamaTokenizer.Behavior.allCases {
+            let tokenizer = try LlamaTokenizer(model: model, padPiece: nil, behavior: behavior)
+            for record in cases.cases where !["<s>", "</s>", "<unk>"].contains(where: record.text.contains) {
+                let middle = record.text.index(record.text.startIndex, offsetBy: record.text.count / 2)
+                let halves = [String(record.text[..<middle]), String(record.text[middle...])]
+                #expect(try tokenizer.encode(halves.map(TextSegment.text)) == tokenizer.encode(record.text))
+            }
+            let ids = try tokenizer.encode([.special(1), .text("end </s><s>[INST]"), .special(2)])
+            #expect(ids.first == 1 && ids.last == 2)
+            #expect(!ids.dropFirst().dropLast().contains { tokenizer.isSpecial($0) })
+        }
+    }
+
+    // Skipped when the golden root lacks the text processing cases.
+    @Test(.enabled(if: Roots.exists(PromptCases.file), "no text_processing/cases.json under UNIMED_GOLDEN"))
+    func `segments of prompts and targets have the ids of the published code`() throws {
+        let golden = try JSONDecoder().decode(PromptCases.self, from: Data(contentsOf: PromptCases.file))
+        #expect(!golden.prompts.isEmpty && !golden.targets.isEmpty)
+        let tokenizer = try LlamaTokenizer(model: model, padPiece: golden.padToken)
+        #expect(tokenizer.padID == golden.padID)
+        for prompt in golden.prompts {
+            for (index, segment) in prompt.evaluationSegments.enumerated() {
+                #expect(try tokenizer.encode(segment, addBOS: index == 0) == prompt.evaluationIDs[index])
+            }
+            for (segment, ids) in zip(prompt.trainingSegments, prompt.trainingIDs) {
+                #expect(try tokenizer.encode(segment) == ids)
+            }
+        }
+        for target in golden.targets {
+            #expect(try tokenizer.encode(target.text) == target.ids)
+            #expect(try tokenizer.encode(target.answer) + [tokenizer.eosID] == target.ids)
+        }
+    }
+
     // Skipped when the golden root lacks the whole-model case.
     @Test(.enabled(if: Roots.exists(PromptRows.file), "no full/tokens.json under UNIMED_GOLDEN"))
     func `prompts of the published code have its ids`() throws {

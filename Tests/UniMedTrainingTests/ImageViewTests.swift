@@ -102,12 +102,12 @@ struct TrainingExamplesTests {
     /// Every text is one token per byte.
     private struct ByteTokenizer: Tokenizer {
         let vocabularySize = 300
-        let bosID = 256
+        let bosID: Int? = 256
         let eosID = 257
         let padID = 258
 
         func encode(_ text: String, addBOS: Bool) throws(TokenizerError) -> [Int] {
-            (addBOS ? [bosID] : []) + text.utf8.map(Int.init)
+            (addBOS ? [256] : []) + text.utf8.map(Int.init)
         }
 
         func decode(_ ids: [Int], skippingSpecialTokens: Bool) throws(TokenizerError) -> String {

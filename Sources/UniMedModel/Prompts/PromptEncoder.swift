@@ -41,7 +41,7 @@ public enum EvaluationPromptForm: String, Codable, Sendable {
 /// Writes the prompt of a sample as the published code does.
 ///
 /// `[INST] <Img>` image `</Img> [task] instruction  [/INST]`, every piece of text tokenised by itself
-/// (Uni-Med section 3.2.3; the chat form is LLaMA2's).
+/// (Uni-Med section 3.2.3; the chat form is LLaMA2's). Tokenizers without a beginning of sequences write none.
 public struct PromptEncoder: Sendable {
     private let tokenizer: any Tokenizer
     private let imageTokenCount: Int
@@ -67,7 +67,7 @@ public struct PromptEncoder: Sendable {
         answer: String,
         hasImage: Bool
     ) throws(TokenizerError) -> EncodedPrompt {
-        var tokens = [tokenizer.bosID]
+        var tokens = tokenizer.bosID.map { [$0] } ?? []
         for piece in PromptEncoder.pieces(
             task: task,
             instruction: instruction,
@@ -80,11 +80,10 @@ public struct PromptEncoder: Sendable {
             }
         }
         var targets = [Int](repeating: EncodedPrompt.noTarget, count: tokens.count)
-        // The end symbol is tokenised with the answer, as text; the pad token inside an answer is no target.
-        var ending = try tokenizer.encode(answer + "</s>")
-        if ending.last != tokenizer.eosID { ending.append(tokenizer.eosID) }
-        tokens += ending
-        targets += ending.map { $0 == tokenizer.padID ? EncodedPrompt.noTarget : $0 }
+        // The pad token inside an answer is no target; the end is one, also where it serves as pad token.
+        let ending = try tokenizer.encode(answer)
+        tokens += ending + [tokenizer.eosID]
+        targets += ending.map { $0 == tokenizer.padID ? EncodedPrompt.noTarget : $0 } + [tokenizer.eosID]
         if let maximumLength, tokens.count > maximumLength {
             tokens.removeLast(tokens.count - maximumLength)
             targets.removeLast(targets.count - maximumLength)
@@ -106,12 +105,14 @@ public struct PromptEncoder: Sendable {
             case .asTrained: hasImage ? 2 : 1
             case .published: task == .reportGeneration ? 2 : 1
             }
-        var tokens = [tokenizer.bosID]
+        let bos = tokenizer.bosID.map { [$0] } ?? []
+        var tokens = bos
         var isFirst = true
         for piece in PromptEncoder.pieces(task: task, instruction: instruction, hasImage: hasImage, spaces: spaces) {
             switch piece {
             case .text(let text):
-                tokens += try tokenizer.encode(form == .published && isFirst ? "<s>" + text : text)
+                if form == .published, isFirst { tokens += bos }
+                tokens += try tokenizer.encode(text)
                 isFirst = false
             case .image: tokens += [Int](repeating: EncodedPrompt.imageSlot, count: imageTokenCount)
             }

@@ -156,7 +156,8 @@ public enum ChatTemplateForm: String, Codable, CaseIterable, Sendable {
 /// What the templates share.
 enum ChatRules {
     /// The first message if it is the system's, and the others.
-    static func splitSystem(_ messages: [ChatMessage]) throws(TokenizerError) -> (system: String?, rest: [ChatMessage]) {
+    static func splitSystem(_ messages: [ChatMessage]) throws(TokenizerError) -> (system: String?, rest: [ChatMessage])
+    {
         guard let first = messages.first else { throw TokenizerError(.invalidChat, "there is no message") }
         return first.role == .system ? (first.content, Array(messages.dropFirst())) : (nil, messages)
     }

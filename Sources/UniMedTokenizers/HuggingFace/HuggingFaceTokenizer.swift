@@ -229,7 +229,8 @@ public struct HuggingFaceTokenizer: CheckpointTokenizer {
                 if index > 0, case .special(let id) = joined[index - 1], special[id]?.stripsRight == true {
                     bytes = bytes.dropFirst(TextEdge.leadingSpace(bytes))
                 }
-                if index + 1 < joined.count, case .special(let id) = joined[index + 1], special[id]?.stripsLeft == true {
+                if index + 1 < joined.count, case .special(let id) = joined[index + 1], special[id]?.stripsLeft == true
+                {
                     bytes = bytes.dropLast(TextEdge.trailingSpace(bytes))
                 }
                 for part in try parts(of: bytes, isFirst: index == 0, findsSpecial: false) {
@@ -259,7 +260,8 @@ public struct HuggingFaceTokenizer: CheckpointTokenizer {
             let normalized = normalizer.map { $0(raw) } ?? raw
             for inner in normalizedFinder.parts(of: normalized, findsSpecial: findsSpecial) {
                 switch inner {
-                case .text(let text): parts.append(.text(text, isFirst: beginsInput && text.startIndex == normalized.startIndex))
+                case .text(let text):
+                    parts.append(.text(text, isFirst: beginsInput && text.startIndex == normalized.startIndex))
                 case .token(let token, let found): parts.append(.token(token.id, found))
                 }
             }

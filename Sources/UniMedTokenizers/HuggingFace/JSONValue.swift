@@ -135,7 +135,9 @@ private struct JSONParser {
         if take(UInt8(ascii: "}")) { return .object(members) }
         while true {
             skipSpace()
-            guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else { throw invalid("expected a name") }
+            guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else {
+                throw invalid("expected a name")
+            }
             let name = try string()
             skipSpace()
             guard take(UInt8(ascii: ":")) else { throw invalid("expected :") }
@@ -228,7 +230,9 @@ struct JSONField {
         TokenizerError(kind, path.isEmpty ? problem : "\(path): \(problem)")
     }
 
-    private func expected(_ what: String) -> TokenizerError { error(.invalidFile, "expected \(what), found \(value.kind)") }
+    private func expected(_ what: String) -> TokenizerError {
+        error(.invalidFile, "expected \(what), found \(value.kind)")
+    }
 
     /// The members of an object.
     func members() throws(TokenizerError) -> [(name: ArraySlice<UInt8>, value: JSONValue)] {

@@ -4,7 +4,9 @@ import UniMedModel
 public enum TokenizerConfiguration: Codable, Sendable, Equatable {
     /// Trained on the texts of the training split.
     case train(TokenizerTraining)
-    /// A SentencePiece model; the path is relative to the recipe's folder unless it is absolute.
+    /// That of a checkpoint: its folder, its `tokenizer.model` or its `tokenizer.json`.
+    ///
+    /// The path is relative to the recipe's folder unless it is absolute. What can be opened is `TokenizerForm`'s.
     case file(String)
 
     enum CodingKeys: String, CodingKey, CaseIterable {
@@ -26,7 +28,9 @@ public enum TokenizerConfiguration: Codable, Sendable, Equatable {
         if container.contains(.train) {
             self = .train(try container.decode(TokenizerTraining.self, forKey: .train))
         } else {
-            self = .file(try container.decode(String.self, forKey: .file))
+            let path = try container.decode(String.self, forKey: .file)
+            try container.require(!path.isEmpty, .file, "must name a folder or a file")
+            self = .file(path)
         }
     }
 

@@ -63,17 +63,18 @@ public final class ModelCheckpoint {
     public static let formatVersion = 1
     static let configurationName = "configuration.json"
     static let weightsName = "model.safetensors"
-    static let tokenizerName = "tokenizer.model"
+    /// The file of a tokenizer that a run trains.
+    static let tokenizerName = TokenizerForm.sentencePiece.fileName
 
     /// What `configuration.json` says.
     public let configuration: Configuration
     /// The model, on its device.
     public let model: UniMed
     /// The tokenizer.
-    public let tokenizer: LlamaTokenizer
+    public let tokenizer: any CheckpointTokenizer
 
     /// Makes a checkpoint of a model in memory.
-    public init(configuration: Configuration, model: UniMed, tokenizer: LlamaTokenizer) {
+    public init(configuration: Configuration, model: UniMed, tokenizer: any CheckpointTokenizer) {
         self.configuration = configuration
         self.model = model
         self.tokenizer = tokenizer
@@ -99,12 +100,12 @@ public final class ModelCheckpoint {
                 model.namedParameters().map { ($0.name, $0.parameter.value) },
                 to: partial.appendingPathComponent(Self.weightsName)
             )
-            try UniMedData.AtomicFile.write(
-                tokenizer.model.serializedModel,
-                to: partial.appendingPathComponent(Self.tokenizerName)
-            )
+            let tokenizerFiles = tokenizer.files.sorted { $0.key < $1.key }
+            for (name, contents) in tokenizerFiles {
+                try UniMedData.AtomicFile.write(contents, to: partial.appendingPathComponent(name))
+            }
             try DataFile.writeJSON(configuration, to: partial.appendingPathComponent(Self.configurationName))
-            try FolderDigests.write(of: [Self.weightsName, Self.tokenizerName], in: partial)
+            try FolderDigests.write(of: [Self.weightsName] + tokenizerFiles.map(\.key), in: partial)
         } catch {
             try? RunFolder.remove(partial)
             throw TrainingError(error)
@@ -146,7 +147,7 @@ public final class ModelCheckpoint {
     ) throws(TrainingError) -> ModelCheckpoint {
         let folder = resolved(folder)
         let configuration = try configuration(of: folder)
-        let tokenizer = try loadTokenizer(folder.appendingPathComponent(tokenizerName))
+        let tokenizer = try loadTokenizer(folder)
         return try training {
             try device.requireAvailable()
             // Weights get memory when they are read, each once; those of the file's type and place share its memory.
@@ -173,7 +174,7 @@ public final class ModelCheckpoint {
     static func loadAsStored(from folder: URL) throws(TrainingError) -> ModelCheckpoint {
         let folder = resolved(folder)
         let configuration = try configuration(of: folder)
-        let tokenizer = try loadTokenizer(folder.appendingPathComponent(tokenizerName))
+        let tokenizer = try loadTokenizer(folder)
         return try training {
             let file = try SafetensorsFile(contentsOf: folder.appendingPathComponent(weightsName))
             let model = try UniMed(configuration.model, builder: WeightBuilder(device: .meta))
@@ -201,12 +202,8 @@ public final class ModelCheckpoint {
         return folder
     }
 
-    /// A tokenizer with the published pad piece where the vocabulary has it.
-    static func loadTokenizer(_ file: URL) throws(TrainingError) -> LlamaTokenizer {
-        try training {
-            let pieces = try SentencePieceTokenizer(contentsOf: file)
-            let pad = LlamaTokenizer.publishedPadPiece
-            return try LlamaTokenizer(model: pieces, padPiece: pieces.id(ofPiece: pad) == nil ? nil : pad)
-        }
+    /// The tokenizer of a folder or file, with the published pad piece where the vocabulary has it.
+    static func loadTokenizer(_ location: URL) throws(TrainingError) -> any CheckpointTokenizer {
+        try training { try TokenizerForm.open(location) }
     }
 }

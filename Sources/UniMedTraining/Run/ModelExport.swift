@@ -67,13 +67,12 @@ public struct ModelExport: Sendable {
     public func run(_ model: URL, to folder: URL) throws(TrainingError) -> Report {
         try requireSense()
         try RunFolder.requireVacant(folder)
-        let model = ModelCheckpoint.resolved(model)
         let checkpoint = try ModelCheckpoint.loadAsStored(from: model)
         let files = try RunFolder.writeWhole(folder) { (partial) throws(TrainingError) in
             try training {
                 switch format {
                 case .peft: return try writeAdapter(checkpoint, to: partial)
-                case .huggingFace: return try writeLanguageModel(checkpoint, tokenizer: model, to: partial)
+                case .huggingFace: return try writeLanguageModel(checkpoint, to: partial)
                 case .safetensors: return try writeWeights(checkpoint, to: partial)
                 }
             }
@@ -121,32 +120,26 @@ public struct ModelExport: Sendable {
         return ["adapter_config.json", "adapter_model.safetensors"]
     }
 
-    private func writeLanguageModel(
-        _ checkpoint: ModelCheckpoint,
-        tokenizer model: URL,
-        to folder: URL
-    ) throws -> [String] {
+    private func writeLanguageModel(_ checkpoint: ModelCheckpoint, to folder: URL) throws -> [String] {
         try refuseUnmergeable(checkpoint)
         let tokenizer = checkpoint.tokenizer
         var files = try HuggingFaceFolder.write(
             checkpoint.model.language,
             to: folder,
-            tokens: SpecialTokens(begin: tokenizer.bosID, end: [tokenizer.eosID], pad: tokenizer.padID),
+            tokens: SpecialTokens(begin: tokenizer.bosID, end: tokenizer.eosIDs, pad: tokenizer.padID),
             dtype: dtype,
             maximumShardSize: maximumShardSize
         )
-        for name in HuggingFaceFolder.tokenizerFiles {
-            let file = model.appendingPathComponent(name)
-            guard FileManager.default.fileExists(atPath: file.path) else { continue }
-            try UniMedData.AtomicFile.write(Data(contentsOf: file), to: folder.appendingPathComponent(name))
+        for (name, contents) in tokenizer.files.sorted(by: { $0.key < $1.key }) where !files.contains(name) {
+            try UniMedData.AtomicFile.write(contents, to: folder.appendingPathComponent(name))
             files.append(name)
         }
         let settings = "tokenizer_config.json"
-        if !files.contains(settings), files.contains("tokenizer.model") {
+        if !files.contains(settings), let tokenizer = tokenizer as? LlamaTokenizer {
             let text = try HuggingFaceFolder.llamaTokenizerConfiguration(
-                begin: tokenizer.model.piece(tokenizer.bosID),
-                end: tokenizer.model.piece(tokenizer.eosID),
-                unknown: tokenizer.model.piece(tokenizer.unknownID)
+                begin: tokenizer.bosID.map { try tokenizer.token($0) },
+                end: tokenizer.token(tokenizer.eosID),
+                unknown: tokenizer.token(tokenizer.unknownID)
             )
             try UniMedData.AtomicFile.write(text, to: folder.appendingPathComponent(settings))
             files.append(settings)

@@ -83,11 +83,11 @@ public final class TrainingRun {
     public func trainTokenizer(
         _ data: PreparedData,
         progress: ProgressHandler = { _ in }
-    ) throws(TrainingError) -> LlamaTokenizer {
+    ) throws(TrainingError) -> any CheckpointTokenizer {
         try check(data)
         let stage = folder.appendingPathComponent("tokenizer")
         let file = stage.appendingPathComponent(ModelCheckpoint.tokenizerName)
-        let tokenizer: LlamaTokenizer
+        let tokenizer: any CheckpointTokenizer
         switch recipe.tokenizer {
         case .file(let path):
             tokenizer = try ModelCheckpoint.loadTokenizer(resolve(path))
@@ -114,7 +114,7 @@ public final class TrainingRun {
             tokenizer = try ModelCheckpoint.loadTokenizer(file)
         }
         progress(StageProgress(stage: .tokenizer, done: 1, total: 1, unit: "vocabularies"))
-        record.tokenizerDigest = SHA256.hexDigest(of: Array(tokenizer.model.serializedModel))
+        record.tokenizerDigest = Self.digest(of: tokenizer)
         try writeRecord()
         return tokenizer
     }
@@ -140,7 +140,7 @@ public final class TrainingRun {
     /// vision transformer where that stage is finished.
     ///
     /// - Throws: ``TrainingError`` when a file of weights does not fit.
-    public func makeModel(tokenizer: LlamaTokenizer) throws(TrainingError) -> UniMed {
+    public func makeModel(tokenizer: any CheckpointTokenizer) throws(TrainingError) -> UniMed {
         var configuration = recipe.model
         configuration.language.vocabularySize = tokenizer.vocabularySize
         let (device, weights) = (recipe.torchDevice, recipe.weights)
@@ -176,10 +176,17 @@ public final class TrainingRun {
     private static let standardEmbeddingDeviation = 0.02
     private static let coordinateCount = SentencePieceTrainer.boxCoordinates.count
 
+    /// What tells two tokenizers apart: the digest of the only file, or of all files and their names.
+    private static func digest(of tokenizer: any CheckpointTokenizer) -> String {
+        let files = tokenizer.files.sorted { $0.key < $1.key }
+        if files.count == 1 { return SHA256.hexDigest(of: Array(files[0].value)) }
+        return key(files.map { "\($0.key) \(SHA256.hexDigest(of: Array($0.value)))" })
+    }
+
     /// The token of coordinate 0, where the vocabulary has the coordinates as consecutive tokens.
-    private static func firstCoordinate(of tokenizer: LlamaTokenizer) -> Int? {
-        let ids = SentencePieceTrainer.boxCoordinates.map { tokenizer.model.id(ofPiece: $0) }
-        guard let first = ids[0], first != tokenizer.unknownID else { return nil }
+    private static func firstCoordinate(of tokenizer: any CheckpointTokenizer) -> Int? {
+        let ids = SentencePieceTrainer.boxCoordinates.map { tokenizer.id(ofToken: $0) }
+        guard let first = ids[0] else { return nil }
         return ids.enumerated().allSatisfy { $1 == first + $0 } ? first : nil
     }
 
@@ -335,7 +342,7 @@ public final class TrainingRun {
     }
 
     private func ordinalTargets(
-        _ tokenizer: LlamaTokenizer,
+        _ tokenizer: any CheckpointTokenizer,
         device: Device
     ) throws(TrainingError) -> OrdinalTargets? {
         guard let deviation = recipe.training.coordinateDeviation else { return nil }
@@ -351,7 +358,7 @@ public final class TrainingRun {
     /// Writes the finished model unless it is there.
     private func save(
         _ model: UniMed,
-        tokenizer: LlamaTokenizer,
+        tokenizer: any CheckpointTokenizer,
         step: Int,
         key: String,
         progress: ProgressHandler
@@ -386,7 +393,7 @@ public final class TrainingRun {
 
     private func trainingKey(
         data: PreparedData,
-        tokenizer: LlamaTokenizer,
+        tokenizer: any CheckpointTokenizer,
         model: UniMed,
         features: FeatureCache?
     ) throws(TrainingError) -> String {
@@ -397,7 +404,7 @@ public final class TrainingRun {
         keyed.logEvery = 0
         keyed.gradientCheckpointing = false
         let parts = [
-            "training 1", data.key, features?.key ?? "", SHA256.hexDigest(of: Array(tokenizer.model.serializedModel)),
+            "training 1", data.key, features?.key ?? "", Self.digest(of: tokenizer),
             try json(model.configuration), try json(keyed), try json(unplaced(recipe.data)), try json(recipe.weights),
         ]
         return Self.key(parts + ["\(recipe.seed)", recipe.precision.rawValue])

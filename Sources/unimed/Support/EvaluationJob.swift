@@ -5,6 +5,7 @@ import UniMedEvaluation
 import UniMedMetrics
 import UniMedModel
 import UniMedReports
+import UniMedTokenizers
 import UniMedTraining
 
 /// What `evaluation.json` holds and `--json` prints.
@@ -52,8 +53,10 @@ struct EvaluationJob {
         var hash = SHA256()
         let inner = modelFolder.appendingPathComponent(TrainingRun.modelFolderName)
         let isRun = FileManager.default.fileExists(atPath: inner.path)
-        for name in ["configuration.json", "model.safetensors", "tokenizer.model"] {
+        let tokenizerNames = TokenizerForm.allCases.map(\.fileName) + TokenizerSettings.fileNames
+        for name in ["configuration.json", "model.safetensors"] + tokenizerNames {
             let url = (isRun ? inner : modelFolder).appendingPathComponent(name)
+            if tokenizerNames.contains(name), !FileManager.default.fileExists(atPath: url.path) { continue }
             hash.update(try DataFile.digest(of: url).sha256)
         }
         hash.update(data.key)
