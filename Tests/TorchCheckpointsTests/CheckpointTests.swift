@@ -2,6 +2,7 @@ import Foundation
 import Testing
 import Torch
 import TorchCheckpoints
+import UniMedFuzzing
 
 @Suite("Checkpoint")
 struct CheckpointTests {
@@ -92,13 +93,5 @@ struct CheckpointTests {
             #expect(missing?.description.contains("'epoch'") == true)
             #expect(throws: CheckpointError.self) { try Checkpoint.open(url, at: ["epoch"]) }
         }
-    }
-}
-
-extension PickleBuilder {
-    static func of(_ build: (inout PickleBuilder) -> Void) -> PickleBuilder {
-        var pickle = PickleBuilder()
-        build(&pickle)
-        return pickle
     }
 }

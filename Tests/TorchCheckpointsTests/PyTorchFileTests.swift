@@ -2,6 +2,7 @@ import Foundation
 import Testing
 import Torch
 import TorchCheckpoints
+import UniMedFuzzing
 
 @Suite("Files of torch.save")
 struct PyTorchFileTests {

@@ -2,6 +2,7 @@ import Foundation
 import Testing
 import Torch
 import TorchCheckpoints
+import UniMedFuzzing
 
 @Suite("Safetensors")
 struct SafetensorsTests {

@@ -5,12 +5,6 @@ import TorchNN
 
 /// Writes a language model as `save_pretrained` of transformers does.
 public enum HuggingFaceFolder {
-    /// The files that a tokenizer may consist of; they are copied as they are.
-    public static let tokenizerFiles = [
-        "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-        "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
-    ]
-
     /// Writes `config.json`, `generation_config.json` and the weights, with adapters merged into them.
     ///
     /// - Parameters:
@@ -53,16 +47,16 @@ public enum HuggingFaceFolder {
     /// The pieces are texts such as `<s>`. The pad piece of the published code is an ordinary piece, so it is not named:
     /// as a special token it would be cut out of texts.
     public static func llamaTokenizerConfiguration(
-        begin: String,
+        begin: String?,
         end: String,
         unknown: String
     ) throws(CheckpointError) -> Data {
         struct File: Encodable {
             let kind = "LlamaTokenizer"
-            let begin: String
+            let begin: String?
             let end: String
             let unknown: String
-            let addsBegin = true
+            let addsBegin: Bool
             let addsEnd = false
             let isLegacy = true
             let cleansSpaces = false
@@ -78,6 +72,8 @@ public enum HuggingFaceFolder {
                 case cleansSpaces = "clean_up_tokenization_spaces"
             }
         }
-        return try HuggingFaceConfiguration.encoded(File(begin: begin, end: end, unknown: unknown))
+        return try HuggingFaceConfiguration.encoded(
+            File(begin: begin, end: end, unknown: unknown, addsBegin: begin != nil)
+        )
     }
 }

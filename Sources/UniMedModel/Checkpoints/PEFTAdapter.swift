@@ -39,16 +39,19 @@ public struct PEFTAdapter {
         weights = try Checkpoint.open(folder.appending(path: name))
     }
 
-    /// The one configuration of all layers, when every one of these layers, and no other, has an adapter of it.
+    /// The one configuration of all target layers, when they do not differ and the ends of their names tell them apart.
     ///
     /// - Parameter linears: The names of all linear layers of the model.
-    /// - Returns: `nil` where layers differ or some have no adapter.
+    /// - Returns: `nil` where layers differ in rank or scale, or of layers whose names end alike only some have an adapter.
     /// - Throws: ``CheckpointError`` of kind `unsupported` when a pattern is no regular expression.
     public func uniformConfiguration(of linears: [String]) throws(CheckpointError) -> LowRankConfiguration? {
         let layers = try configuration.layers(of: linears)
-        let expected = linears.filter { $0 != "lm_head" }
-        guard let first = layers.values.first, layers.values.allSatisfy({ $0 == first }) else { return nil }
-        return Set(layers.keys) == Set(expected) ? first : nil
+        let adaptable = linears.filter { $0 != "lm_head" }
+        guard var common = layers.values.first, layers.values.allSatisfy({ $0 == common }) else { return nil }
+        let ends = Set(layers.keys.map(Self.lastPart))
+        guard Set(layers.keys) == Set(adaptable.filter { ends.contains(Self.lastPart($0)) }) else { return nil }
+        common.targets = ends == Set(adaptable.map(Self.lastPart)) ? nil : ends
+        return common
     }
 
     /// The adapter of a model, uniform or not; `nil` when no layer has one.
@@ -163,36 +166,43 @@ private func mostFrequent<Value: Hashable & Comparable>(_ values: [Value]) -> Va
 }
 
 extension Module {
-    /// Every linear layer of the module and of those below it, under its full name.
-    package func namedLinears(prefix: String = "") -> [(name: String, linear: Linear)] {
-        members.flatMap { member -> [(name: String, linear: Linear)] in
-            guard case .module(let name, let module) = member else { return [] }
-            if let linear = module as? Linear { return [(name: prefix + name, linear: linear)] }
-            return module.namedLinears(prefix: prefix + name + ".")
-        }
+    /// Every linear layer of the module and of those below it, without those of adapters, under its full name.
+    package func namedLinears() -> [(name: String, linear: Linear)] {
+        modules(of: Linear.self).filter { !LowRankAdapter.owns($0.name + ".weight") }
+            .map { (name: $0.name, linear: $0.module) }
     }
 
     /// Every weight with its adapter, where there is one, merged into it, under the names of the module without adapters.
     ///
-    /// Weights are merged one by one when they are asked for, `W + (alpha / r) B A` in float32, and have the type of `W`
-    /// or `dtype`.
+    /// Weights are merged one by one when they are asked for, in float32, and rounded once to the type of the weight or to
+    /// `dtype`. A mixture whose router looks at its input cannot be merged: its weights are an error when they are read.
     ///
     /// - Parameter dtype: The type of all weights that hold fractions; `nil` keeps the type of each.
     package func mergedWeightSource(dtype: DType? = nil) -> ComputedWeights {
-        var adapters: [String: LowRankAdapter] = [:]
-        for (name, linear) in namedLinears() { adapters[name + ".weight"] = linear.adapter }
+        var layers: [String: Linear] = [:]
+        for (name, linear) in namedLinears() { layers[name + ".weight"] = linear }
         let entries = namedParameters().filter { !LowRankAdapter.owns($0.name) }.map { name, parameter in
             let own = parameter.value.dtype
             let type = own.isFloatingPoint ? dtype ?? own : own
             return ComputedWeights.Entry(name: name, shape: parameter.value.shape, dtype: type) {
-                let weight = try parameter.value.detach()
-                guard let adapter = adapters[name] else { return try weight.to(type) }
-                return try withoutGradients { () throws(TorchError) -> Tensor in
-                    let update = try adapter.up.value.to(.float32).matmul(adapter.down.value.to(.float32))
-                    return try (weight.to(.float32) + update * adapter.scaling).to(type)
+                try withoutGradients { () throws(TorchError) -> Tensor in
+                    let weight = try parameter.value.detach()
+                    guard let update = try layers[name]?.unmergedUpdate() else { return try weight.to(type) }
+                    return try (weight.to(.float32) + update).to(type)
                 }
             }
         }
         return ComputedWeights(entries)
+    }
+}
+
+extension Linear {
+    /// What is not merged into the weight yet, in float32; `nil` where there is nothing.
+    fileprivate func unmergedUpdate() throws(TorchError) -> Tensor? {
+        guard !isMerged else { return nil }
+        if let adapter {
+            return try adapter.up.value.to(.float32).matmul(adapter.down.value.to(.float32)) * adapter.scaling
+        }
+        return try experts?.update().to(.float32)
     }
 }

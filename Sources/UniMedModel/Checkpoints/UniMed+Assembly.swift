@@ -83,7 +83,7 @@ extension UniMed {
             let linears = model.language.namedLinears().map(\.name)
             let own = try adapter.uniformConfiguration(of: linears)
             guard case .lowRank(let configured) = configuration.fineTuning, let own,
-                own.rank == configured.rank, own.alpha == configured.alpha
+                own.rank == configured.rank, own.alpha == configured.alpha, own.targets == configured.targets
             else {
                 throw CheckpointError(
                     .mismatch,

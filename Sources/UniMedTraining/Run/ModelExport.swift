@@ -67,13 +67,12 @@ public struct ModelExport: Sendable {
     public func run(_ model: URL, to folder: URL) throws(TrainingError) -> Report {
         try requireSense()
         try RunFolder.requireVacant(folder)
-        let model = ModelCheckpoint.resolved(model)
         let checkpoint = try ModelCheckpoint.loadAsStored(from: model)
         let files = try RunFolder.writeWhole(folder) { (partial) throws(TrainingError) in
             try training {
                 switch format {
                 case .peft: return try writeAdapter(checkpoint, to: partial)
-                case .huggingFace: return try writeLanguageModel(checkpoint, tokenizer: model, to: partial)
+                case .huggingFace: return try writeLanguageModel(checkpoint, to: partial)
                 case .safetensors: return try writeWeights(checkpoint, to: partial)
                 }
             }
@@ -106,6 +105,7 @@ public struct ModelExport: Sendable {
     }
 
     private func writeAdapter(_ checkpoint: ModelCheckpoint, to folder: URL) throws -> [String] {
+        try refuseExperts(checkpoint, "has no form in PEFT")
         guard var adapter = try PEFTAdapter(of: checkpoint.model.language, baseModel: baseModel) else {
             throw TrainingError(
                 .recipe,
@@ -120,31 +120,26 @@ public struct ModelExport: Sendable {
         return ["adapter_config.json", "adapter_model.safetensors"]
     }
 
-    private func writeLanguageModel(
-        _ checkpoint: ModelCheckpoint,
-        tokenizer model: URL,
-        to folder: URL
-    ) throws -> [String] {
+    private func writeLanguageModel(_ checkpoint: ModelCheckpoint, to folder: URL) throws -> [String] {
+        try refuseUnmergeable(checkpoint)
         let tokenizer = checkpoint.tokenizer
         var files = try HuggingFaceFolder.write(
             checkpoint.model.language,
             to: folder,
-            tokens: SpecialTokens(begin: tokenizer.bosID, end: [tokenizer.eosID], pad: tokenizer.padID),
+            tokens: SpecialTokens(begin: tokenizer.bosID, end: tokenizer.eosIDs, pad: tokenizer.padID),
             dtype: dtype,
             maximumShardSize: maximumShardSize
         )
-        for name in HuggingFaceFolder.tokenizerFiles {
-            let file = model.appendingPathComponent(name)
-            guard FileManager.default.fileExists(atPath: file.path) else { continue }
-            try UniMedData.AtomicFile.write(Data(contentsOf: file), to: folder.appendingPathComponent(name))
+        for (name, contents) in tokenizer.files.sorted(by: { $0.key < $1.key }) where !files.contains(name) {
+            try UniMedData.AtomicFile.write(contents, to: folder.appendingPathComponent(name))
             files.append(name)
         }
         let settings = "tokenizer_config.json"
-        if !files.contains(settings), files.contains("tokenizer.model") {
+        if !files.contains(settings), let tokenizer = tokenizer as? LlamaTokenizer {
             let text = try HuggingFaceFolder.llamaTokenizerConfiguration(
-                begin: tokenizer.model.piece(tokenizer.bosID),
-                end: tokenizer.model.piece(tokenizer.eosID),
-                unknown: tokenizer.model.piece(tokenizer.unknownID)
+                begin: tokenizer.bosID.map { try tokenizer.token($0) },
+                end: tokenizer.token(tokenizer.eosID),
+                unknown: tokenizer.token(tokenizer.unknownID)
             )
             try UniMedData.AtomicFile.write(text, to: folder.appendingPathComponent(settings))
             files.append(settings)
@@ -156,7 +151,9 @@ public struct ModelExport: Sendable {
         let model = checkpoint.model
         let source: any WeightSource
         switch names {
-        case .own where mergesAdapter: source = model.mergedWeightSource(dtype: dtype)
+        case .own where mergesAdapter:
+            try refuseUnmergeable(checkpoint)
+            source = model.mergedWeightSource(dtype: dtype)
         case .own:
             source = TensorWeights(model.namedParameters().map { (name: $0.name, tensor: $0.parameter.value) })
                 .converted(to: dtype)
@@ -172,6 +169,19 @@ public struct ModelExport: Sendable {
             .converted(to: dtype)
         }
         return try ShardedSafetensors.write(source, to: folder, maximumShardSize: maximumShardSize)
+    }
+
+    private func refuseExperts(_ checkpoint: ModelCheckpoint, _ problem: String) throws(TrainingError) {
+        guard case .lowRankExperts = checkpoint.configuration.model.fineTuning else { return }
+        throw TrainingError(.recipe, "the model's LoRA-MoE \(problem)", field: "format")
+    }
+
+    /// A mixture of adapters is no one weight, unless its router always says the same.
+    private func refuseUnmergeable(_ checkpoint: ModelCheckpoint) throws(TrainingError) {
+        guard case .lowRankExperts(let experts) = checkpoint.configuration.model.fineTuning else { return }
+        if experts.router != .constant {
+            try refuseExperts(checkpoint, "cannot be merged: its router looks at the input")
+        }
     }
 
     // MARK: Numbers for a check

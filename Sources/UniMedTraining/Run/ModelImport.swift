@@ -18,9 +18,9 @@ public struct ModelImport {
     public var model: UniMedConfiguration
     /// The language model: a folder that `save_pretrained` of transformers wrote, with its tokenizer.
     public var language: URL
-    /// The tokenizer, a SentencePiece model.
+    /// The tokenizer: a folder, a SentencePiece model or a `tokenizer.json`.
     ///
-    /// Default: `tokenizer.model` in ``language``.
+    /// Default: the one in ``language``.
     public var tokenizer: URL?
     /// The vision transformer: a `.pth` or safetensors file, or a folder of one; `nil` draws its weights.
     public var vision: URL?
@@ -84,15 +84,13 @@ public struct ModelImport {
         if mergesAdapter, adapter == nil {
             throw TrainingError(.recipe, "there is no adapter to merge", field: "mergesAdapter")
         }
-        let tokenizer = try ModelCheckpoint.loadTokenizer(
-            self.tokenizer ?? language.appendingPathComponent(ModelCheckpoint.tokenizerName)
-        )
+        let tokenizer = try ModelCheckpoint.loadTokenizer(self.tokenizer ?? language)
         return try training {
             var configuration = model
             configuration.language = try HuggingFaceConfiguration(folder: language).language
             guard tokenizer.vocabularySize <= configuration.language.vocabularySize else {
                 let problem =
-                    "the tokenizer has \(tokenizer.vocabularySize) pieces, the language model only "
+                    "the tokenizer has \(tokenizer.vocabularySize) tokens, the language model only "
                     + "\(configuration.language.vocabularySize) embeddings"
                 throw TrainingError(.tokenizer, problem, file: language.path)
             }

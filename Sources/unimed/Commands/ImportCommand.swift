@@ -22,7 +22,7 @@ struct ImportCommand: ParsableCommand {
 
     @Option(
         name: .long,
-        help: "The tokenizer, a SentencePiece model, instead of the language model's own.",
+        help: "The tokenizer, a folder or a file of one, instead of the language model's own.",
         completion: .file()
     )
     var tokenizer: String?
