@@ -120,7 +120,7 @@ let package = Package(
         tests(of: "Torch", ["CTorch"]),
         tests(of: "TorchNN", ["Torch"]),
         tests(of: "TorchCheckpoints", ["Torch", "TorchNN", "UniMedTesting", "UniMedFuzzing"]),
-        tests(of: "UniMedFuzzing", ["UniMedTokenizers"]),
+        tests(of: "UniMedFuzzing"),
         tests(of: "UniMedData"),
         tests(of: "UniMedTokenizers"),
         tests(of: "UniMedMetrics", ["UniMedData"]),

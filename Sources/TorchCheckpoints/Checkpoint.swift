@@ -61,6 +61,13 @@ public enum Checkpoint {
         )
     }
 
+    /// Whether a file is an archive, as `torch.save` writes it, told from its first bytes.
+    ///
+    /// - Throws: ``CheckpointError`` of kind `unreadable`.
+    public static func isArchive(_ url: URL) throws(CheckpointError) -> Bool {
+        FileForm(firstBytes: try firstBytes(of: url, count: FileForm.neededBytes)) == .archive
+    }
+
     private static func firstBytes(of url: URL, count: Int) throws(CheckpointError) -> [UInt8] {
         let descriptor = Foundation.open(url.path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {

@@ -25,5 +25,7 @@ public struct FuzzFormat: Sendable {
     let read: @Sendable (_ file: Data, _ folder: URL) throws -> Outcome
 
     /// Every format.
-    public static let all: [FuzzFormat] = [.safetensors, .safetensorsIndex, .torchSave, .sentencePiece]
+    public static let all: [FuzzFormat] = [
+        .safetensors, .safetensorsIndex, .torchSave, .sentencePiece, .tokenizerJSON,
+    ]
 }

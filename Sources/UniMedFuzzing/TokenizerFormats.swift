@@ -58,6 +58,79 @@ extension FuzzFormat {
     )
 }
 
+extension FuzzFormat {
+    /// Tokenizers of Hugging Face's library: byte-level merging, and characters with bytes to fall back on.
+    static let tokenizerJSON = FuzzFormat(
+        name: "tokenizer-json",
+        corpus: {
+            [
+                Data(byteLevelTokenizer(regularExpression: nil).utf8),
+                Data(
+                    byteLevelTokenizer(regularExpression: #"(?i:'s|'t)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|\\s+"#)
+                        .utf8
+                ),
+                Data(characterTokenizer.utf8),
+            ]
+        },
+        damage: { Mutation.damaged($0, others: $1, using: &$2) },
+        read: { file, _ in
+            do {
+                let settings = TokenizerSettings(eos: "</s>")
+                let tokenizer = try HuggingFaceTokenizer(data: file, settings: settings)
+                for text in [
+                    "left lung, 12 mm µ </s> {<5><16>}", "", "\u{0}\u{FFFD} ab▁ab ﬁ 가 😀\r\n\n  x", "aaaaaaaaaaaaaaaa",
+                ] {
+                    _ = try tokenizer.decode(tokenizer.encode(text), skippingSpecialTokens: true)
+                }
+                for id in 0..<min(tokenizer.vocabularySize, 300) {
+                    // Ids without a token are errors of the tokenizer's own.
+                    _ = try? tokenizer.decode([id], skippingSpecialTokens: false)
+                }
+                return .accepted
+            } catch is TokenizerError {
+                return .refused
+            }
+        }
+    )
+
+    /// The 256 bytes as GPT-2 writes them, some merges, and `</s>`.
+    private static func byteLevelTokenizer(regularExpression: String?) -> String {
+        let printable = Array(0x21...0x7E) + Array(0xA1...0xAC) + Array(0xAE...0xFF)
+        var tokens = (printable + (0x100...0x143)).compactMap { Unicode.Scalar(UInt32($0)) }.map { String($0) }
+        let merges = [("l", "u"), ("lu", "n"), ("lun", "g"), ("a", "a"), ("aa", "aa"), ("Ġ", "lung")]
+        tokens += merges.map { $0.0 + $0.1 }
+        func quoted(_ text: String) -> String {
+            "\"" + text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+        }
+        let vocabulary = tokens.enumerated().map { "\(quoted($1)): \($0)" }.joined(separator: ", ")
+        let list = merges.map { "[\(quoted($0.0)), \(quoted($0.1))]" }.joined(separator: ", ")
+        let byteLevel = #"{"type": "ByteLevel", "add_prefix_space": false, "use_regex": \#(regularExpression == nil)}"#
+        let split = regularExpression.map { pattern in
+            #"{"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "\#(pattern)"}, "#
+                + #""behavior": "Isolated", "invert": false}, \#(byteLevel)]}"#
+        }
+        return """
+            {"version": "1.0", "normalizer": null, "pre_tokenizer": \(split ?? byteLevel), "post_processor": null,
+             "decoder": {"type": "ByteLevel"},
+             "added_tokens": [{"id": \(tokens.count), "content": "</s>", "special": true}],
+             "model": {"type": "BPE", "vocab": {\(vocabulary)}, "merges": [\(list)]}}
+            """
+    }
+
+    private static let characterTokenizer = #"""
+        {"added_tokens": [{"id": 4, "content": "</s>", "special": true, "lstrip": false, "normalized": false}],
+         "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"},
+          {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]},
+         "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "</s>", "type_id": 0}},
+          {"Sequence": {"id": "A", "type_id": 0}}], "pair": [],
+          "special_tokens": {"</s>": {"id": "</s>", "ids": [4], "tokens": ["</s>"]}}},
+         "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+          {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+         "model": {"type": "BPE", "unk_token": "▁", "byte_fallback": false, "fuse_unk": true,
+          "vocab": {"a": 0, "b": 1, "ab": 2, "▁": 3}, "merges": ["a b"]}}
+        """#
+}
+
 /// One field of a protocol buffer message whose fields all have lengths, as a SentencePiece model's.
 private struct MessageField {
     var tag: UInt8

@@ -12,7 +12,8 @@ import UniMedTokenizers
 public struct ModelImport {
     /// The name that the model shall have.
     public var name: String
-    /// The sizes; those of the language model are taken from its `config.json`.
+    /// The sizes; those of the language model are taken from its `config.json`, and those of the connector and of LoRA from
+    /// ``published`` where that carries them.
     ///
     /// Default: the paper's.
     public var model: UniMedConfiguration
@@ -131,20 +132,18 @@ public struct ModelImport {
         }
     }
 
-    /// The weights of a published checkpoint; its own settings of LoRA are taken.
+    /// The weights of a published checkpoint; the settings that it carries are taken.
     private static func publishedWeights(
         _ file: URL,
         _ configuration: inout UniMedConfiguration
     ) throws -> any WeightSource {
-        guard let archive = try? PyTorchFile(contentsOf: file), archive.root["model"]?.dictionary != nil else {
+        guard try Checkpoint.isArchive(file), case let archive = try PyTorchFile(contentsOf: file),
+            archive.root["model"]?.dictionary != nil
+        else {
             return try Checkpoint.open(file)
         }
-        // The scale of an adapter cannot be seen from its shapes.
-        let settings = archive.root["config"]?["model"]
-        if case .lowRank(var adapter) = configuration.fineTuning, settings?["sft_type"]?.string ?? "lora" == "lora" {
-            adapter.rank = settings?["lora_r"]?.int ?? adapter.rank
-            adapter.alpha = settings?["lora_alpha"]?.double ?? adapter.alpha
-            configuration.fineTuning = .lowRank(adapter)
+        if let settings = archive.root["config"]?["model"], settings.dictionary != nil {
+            try configuration.adopt(publishedSettings: settings, file: file.path)
         }
         return try archive.weights(at: ["model"])
     }
