@@ -239,7 +239,10 @@ extension DefaultGeneratorTests {
             recipe.model.fineTuning = .frozen
             recipe.training.composition = .singleTask
             recipe.training.gradientCheckpointing = isCheckpointed
-            recipe.data.rates = .explicit([.questionAnswering: 1, .imageClassification: 1])
+            var rates = Dictionary(uniqueKeysWithValues: MedicalTask.allCases.map { ($0, 0.0) })
+            rates[.questionAnswering] = 1
+            rates[.imageClassification] = 1
+            recipe.data.rates = .explicit(rates)
             #expect(try train(recipe, data, folder.file("run")) == .finished(step: 12))
             let lines = try metrics(folder.file("run"))
             #expect(lines.reduce(0) { $0 + ($1.taskSamples["qa"] ?? 0) } > 0)
