@@ -1,6 +1,7 @@
 #include "Support.h"
 
 #include <ATen/ATen.h>
+#include <ATen/WrapDimUtils.h>
 
 using namespace ctorch;
 
@@ -96,6 +97,19 @@ int32_t ct_index_select(CTTensorRef a, intptr_t dimension, CTTensorRef index, CT
     return guarded([&] { give(out, tensor(a).index_select(dimension, tensor(index))); });
 }
 
+int32_t ct_index_select_into(CTTensorRef a, intptr_t dimension, CTTensorRef index, CTTensorRef destination) {
+    return guarded([&] {
+        const at::Tensor &source = tensor(a);
+        at::Tensor out = tensor(destination);
+        // LibTorch would give a tensor of another shape new memory.
+        auto shape = source.sizes().vec();
+        const auto wrapped = at::maybe_wrap_dim(dimension, source.dim());
+        if (!shape.empty()) shape[wrapped] = tensor(index).numel();
+        TORCH_CHECK(out.sizes() == at::IntArrayRef(shape), "the destination has shape ", out.sizes(), ", the selection ", at::IntArrayRef(shape));
+        at::index_select_out(out, source, dimension, tensor(index));
+    });
+}
+
 int32_t ct_gather(CTTensorRef a, intptr_t dimension, CTTensorRef index, CTTensorOut out) {
     return guarded([&] { give(out, tensor(a).gather(dimension, tensor(index))); });
 }
@@ -118,6 +132,14 @@ int32_t ct_where(CTTensorRef condition, CTTensorRef a, CTTensorRef b, CTTensorOu
 
 int32_t ct_masked_fill(CTTensorRef a, CTTensorRef mask, double value, CTTensorOut out) {
     return guarded([&] { give(out, tensor(a).masked_fill(tensor(mask), scalar(tensor(a), value))); });
+}
+
+int32_t ct_sort(CTTensorRef a, intptr_t dimension, bool descending, CTTensorOut values, CTTensorOut indices) {
+    return guarded([&] {
+        auto [sorted, positions] = tensor(a).sort(dimension, descending);
+        give(values, sorted);
+        give(indices, positions);
+    });
 }
 
 int32_t ct_top_k(CTTensorRef a, intptr_t k, intptr_t dimension, CTTensorOut values, CTTensorOut indices) {

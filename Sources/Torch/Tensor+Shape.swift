@@ -82,6 +82,15 @@ extension Tensor {
         try Tensor.make("indexSelect", self, index) { ct_index_select(handle, dimension, index.handle, $0) }
     }
 
+    /// Writes the positions of one dimension that `index` (`[n]`, int64) names into a tensor that is there already.
+    ///
+    /// - Parameter destination: Of the result's shape, dtype and device, and of other memory than this tensor.
+    public func indexSelect(_ dimension: Int, _ index: Tensor, into destination: Tensor) throws(TorchError) {
+        try destination.mutate("indexSelect", self, index) {
+            ct_index_select_into(handle, dimension, index.handle, destination.handle)
+        }
+    }
+
     /// The element that `index` (int64, same rank) names along one dimension, at every position.
     public func gather(_ dimension: Int, _ index: Tensor) throws(TorchError) -> Tensor {
         try Tensor.make("gather", self, index) { ct_gather(handle, dimension, index.handle, $0) }
@@ -126,6 +135,19 @@ extension Tensor {
     /// The tensor with one value wherever the mask (bool) holds.
     public func maskedFill(_ mask: Tensor, _ value: Double) throws(TorchError) -> Tensor {
         try Tensor.make("maskedFill", self, mask) { ct_masked_fill(handle, mask.handle, value, $0) }
+    }
+
+    /// The values along one dimension in order, and their positions (int64).
+    public func sorted(_ dimension: Int = -1, descending: Bool = false) throws(TorchError) -> (
+        values: Tensor, indices: Tensor
+    ) {
+        var values: CTTensorRef?
+        var indices: CTTensorRef?
+        let status = ct_sort(handle, dimension, descending, &values, &indices)
+        guard status == CT_OK, let values, let indices else {
+            throw Runtime.failure("sorted", status, operands: [self])
+        }
+        return (Tensor(owning: values), Tensor(owning: indices))
     }
 
     /// The `k` largest values along one dimension, largest first, and their positions (int64).

@@ -1,5 +1,6 @@
 public import Torch
 public import UniMedMetrics
+import UniMedModel
 public import UniMedTasks
 public import UniMedTokenizers
 
@@ -49,6 +50,16 @@ public enum EvaluationError: Error, Sendable, Equatable, CustomStringConvertible
         case .tokenizer(let error): error.shortDescription
         case .metric(let error): error.shortDescription
         case .tensor(let error): error.shortDescription
+        }
+    }
+
+    /// What generation reports, in this room's terms.
+    init(_ error: GenerationError) {
+        switch error {
+        case .invalidOption(let field, let expected, let got):
+            self = .invalidOption(field: field, expected: expected, got: got)
+        case .tokenizer(let error): self = .tokenizer(error)
+        case .tensor(let error): self = .tensor(error)
         }
     }
 }

@@ -16,6 +16,8 @@ public struct EvaluationOptions: Sendable, Equatable {
     public var batchSize: Int
     /// Where an answer is cut, in tokens, per task.
     public var maximumNewTokens: [MedicalTask: Int]
+    /// How answers are generated; its own largest number of tokens, where it has one, holds for every task.
+    public var generation: GenerationOptions
     /// How prompts are written.
     public var promptForm: EvaluationPromptForm
     /// The seed with which instruction templates and, where not all are taken, samples are drawn.
@@ -44,6 +46,7 @@ public struct EvaluationOptions: Sendable, Equatable {
     ///   - maximumSamplesPerPart: The most samples of one data set and task; `nil` takes all.
     ///   - batchSize: The number of prompts that are answered together.
     ///   - maximumNewTokens: Where an answer is cut, in tokens; tasks that are not named keep their default.
+    ///   - generation: How answers are generated; the published way unless set.
     ///   - promptForm: How prompts are written.
     ///   - seed: The seed of templates and draws.
     ///   - bootstrap: How intervals are computed.
@@ -55,6 +58,7 @@ public struct EvaluationOptions: Sendable, Equatable {
         maximumSamplesPerPart: Int? = nil,
         batchSize: Int = 32,
         maximumNewTokens: [MedicalTask: Int] = [:],
+        generation: GenerationOptions = GenerationOptions(),
         promptForm: EvaluationPromptForm = .asTrained,
         seed: UInt64 = 0,
         bootstrap: PairedBootstrap = PairedBootstrap(),
@@ -66,13 +70,24 @@ public struct EvaluationOptions: Sendable, Equatable {
         self.maximumSamplesPerPart = maximumSamplesPerPart
         self.batchSize = batchSize
         self.maximumNewTokens = Self.defaultMaximumNewTokens.merging(maximumNewTokens) { $1 }
+        self.generation = generation
         self.promptForm = promptForm
         self.seed = seed
         self.bootstrap = bootstrap
         self.resamplingUnit = resamplingUnit
     }
 
+    /// Where an answer of a task is cut, in tokens.
+    public func maximumNewTokens(of task: MedicalTask) -> Int {
+        generation.maximumNewTokens ?? maximumNewTokens[task] ?? 64
+    }
+
     func validate() throws(EvaluationError) {
+        do throws(GenerationError) {
+            try generation.validate()
+        } catch {
+            throw EvaluationError(error)
+        }
         guard batchSize > 0 else {
             throw .invalidOption(field: "batchSize", expected: "a positive number", got: "\(batchSize)")
         }

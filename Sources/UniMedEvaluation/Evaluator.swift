@@ -8,7 +8,8 @@ public import UniMedTokenizers
 
 /// Asks a model every sample of a part of the data and scores its answers as the paper does (Uni-Med, appendix D.1).
 ///
-/// Prompts of similar length are answered together, greedily; an answer does not depend on its neighbours. Beside every
+/// Prompts of similar length are answered together, unless the options say otherwise by the likeliest token at each step;
+/// an answer does not depend on its neighbours. Beside every
 /// metric stands the trivial baseline of the training split on the same samples, with a paired bootstrap interval of the
 /// difference.
 public struct Evaluator {
@@ -16,6 +17,7 @@ public struct Evaluator {
     private let tokenizer: any Tokenizer
     private let options: EvaluationOptions
     private let input: ImageInput
+    private let constraints: AnswerConstraints
 
     /// Makes an evaluator.
     ///
@@ -36,6 +38,7 @@ public struct Evaluator {
         self.tokenizer = tokenizer
         self.options = options
         self.input = input ?? .sameSize(as: model)
+        constraints = AnswerConstraints(tokenizer)
     }
 
     /// A sample with all that is needed to ask it.
@@ -80,9 +83,8 @@ public struct Evaluator {
         var records: [EvaluationRecord] = []
         var predictions: [PredictionRecord] = []
         for (question, answer) in zip(questions, answers) {
-            let text = try wrapping { () throws(TokenizerError) in try tokenizer.decode(answer) }
             let record = try wrapping { () throws(TaskError) in
-                try TaskRegistry.record(prediction: text, for: question.sample, baseline: baseline)
+                try TaskRegistry.record(prediction: answer.text, for: question.sample, baseline: baseline)
             }
             records.append(record)
             predictions.append(PredictionRecord(record, instruction: question.instruction))
@@ -100,7 +102,7 @@ public struct Evaluator {
             predictions: predictions,
             routing: try routing(of: questions, features: source),
             seconds: seconds,
-            generatedTokenCount: answers.reduce(0) { $0 + $1.count }
+            generatedTokenCount: answers.reduce(0) { $0 + $1.tokens.count }
         )
     }
 
@@ -119,6 +121,54 @@ public struct Evaluator {
         pixels: [UInt8]? = nil,
         modality: String? = nil
     ) throws(EvaluationError) -> String {
+        try answer(
+            task,
+            instruction,
+            choices: nil,
+            modality: modality,
+            generation: options.generation,
+            pixels: pixels
+        ).text
+    }
+
+    /// The answer to a request.
+    ///
+    /// - Parameters:
+    ///   - request: What is asked, and how the answer is generated where that differs from the evaluator's options.
+    ///   - pixels: The picture, `size * size * 3` bytes of RGB in the size at which pictures are kept; `nil` for none.
+    ///   - isCancelled: Asked before every step; `true` ends with what there is.
+    ///   - onToken: Sees every token as it comes, on the calling thread.
+    /// - Returns: The model's answer, as it came.
+    /// - Throws: ``EvaluationError``; ``EvaluationError/invalidOption(field:expected:got:)`` names what is missing or too
+    ///   much.
+    public func answer(
+        _ request: ModelRequest,
+        pixels: [UInt8]? = nil,
+        isCancelled: () -> Bool = { false },
+        onToken: ((GeneratedToken) -> GenerationDirective)? = nil
+    ) throws(EvaluationError) -> GeneratedAnswer {
+        try answer(
+            request.task,
+            request.instruction(),
+            choices: request.choices,
+            modality: request.modality,
+            generation: request.generation ?? options.generation,
+            pixels: pixels,
+            isCancelled: isCancelled,
+            onToken: onToken
+        )
+    }
+
+    private func answer(
+        _ task: MedicalTask,
+        _ instruction: String,
+        choices: [String]?,
+        modality: String?,
+        generation: GenerationOptions,
+        pixels: [UInt8]?,
+        isCancelled: () -> Bool = { false },
+        onToken: ((GeneratedToken) -> GenerationDirective)? = nil
+    ) throws(EvaluationError) -> GeneratedAnswer {
         let size = input.storedSize
         if let pixels, pixels.count != size * size * 3 {
             throw .invalidOption(field: "pixels", expected: "\(size * size * 3) bytes", got: "\(pixels.count)")
@@ -133,17 +183,24 @@ public struct Evaluator {
             )
         }
         prompt.modality = modality
-        let tokens = try wrapping { () throws(TorchError) -> [Int] in
-            var features: Tensor?
-            if let pixels {
-                features = try model.encodeImages(input(Tensor(pixels, shape: [1, size, size, 3]).to(model.device)))
+        var features: Tensor?
+        if let pixels {
+            features = try wrapping { () throws(TorchError) in
+                try model.encodeImages(input(Tensor(pixels, shape: [1, size, size, 3]).to(model.device)))
             }
-            return try generate([prompt], features: features, length: maximumNewTokens(of: task))[0]
         }
-        return try wrapping { () throws(TokenizerError) in try tokenizer.decode(tokens) }
+        var generation = generation
+        generation.maximumNewTokens = generation.maximumNewTokens ?? options.maximumNewTokens(of: task)
+        return try generate(
+            [prompt],
+            choices: [choices],
+            seeds: [generation.seed],
+            features: features,
+            options: generation,
+            isCancelled: isCancelled,
+            onToken: onToken
+        )[0]
     }
-
-    private func maximumNewTokens(of task: MedicalTask) -> Int { options.maximumNewTokens[task] ?? 64 }
 
     /// The samples to ask, in the order of the data.
     private func questions(
@@ -200,35 +257,51 @@ public struct Evaluator {
         }.sorted()
     }
 
-    /// The new tokens of every question, in the order of the questions.
+    /// The answer to every question, in the order of the questions.
     private func answers(
         to questions: [Question],
         features: any ImageFeatureSource,
         isCancelled: () -> Bool,
         progress: (EvaluationProgress) -> Void
-    ) throws(EvaluationError) -> [[Int]] {
-        var answers = [[Int]](repeating: [], count: questions.count)
+    ) throws(EvaluationError) -> [GeneratedAnswer] {
+        var answers = [Int: GeneratedAnswer](minimumCapacity: questions.count)
         var done = 0
         progress(EvaluationProgress(done: done, total: questions.count))
         for batch in batches(of: questions) {
             let part = batch.map { questions[$0] }
-            let length = part.map { maximumNewTokens(of: $0.sample.task) }.max() ?? 0
-            let results = try wrapping { () throws(TorchError) -> [[Int]] in
-                let pictures = part.compactMap(\.picture)
-                let tensor = pictures.isEmpty ? nil : try features.features(at: pictures)
-                return try generate(part.map(\.prompt), features: tensor, length: length, isCancelled: isCancelled)
+            var generation = options.generation
+            generation.maximumNewTokens = part.map { options.maximumNewTokens(of: $0.sample.task) }.max()
+            let pictures = part.compactMap(\.picture)
+            let tensor = try wrapping { () throws(TorchError) in
+                pictures.isEmpty ? nil : try features.features(at: pictures)
             }
+            let results = try generate(
+                part.map(\.prompt),
+                choices: part.map(\.sample.choices),
+                // A draw belongs to its sample, wherever that is in a batch.
+                seeds: part.map { question in
+                    SeededGenerator.derivedSeed(
+                        from: generation.seed,
+                        label: "answer to \(question.sample.dataset)/\(question.sample.id)"
+                    )
+                },
+                features: tensor,
+                options: generation,
+                isCancelled: isCancelled
+            )
             if isCancelled() { throw .cancelled }
             for (index, result) in zip(batch, results) { answers[index] = result }
             done += batch.count
             progress(EvaluationProgress(done: done, total: questions.count))
         }
-        return answers
+        return questions.indices.compactMap { answers[$0] }
     }
 
     /// Batches of questions whose answers are cut at the same length, of similar prompt length, the longest first.
     private func batches(of questions: [Question]) -> [[Int]] {
-        let groups = Dictionary(grouping: questions.indices) { maximumNewTokens(of: questions[$0].sample.task) }
+        let groups = Dictionary(grouping: questions.indices) {
+            options.maximumNewTokens(of: questions[$0].sample.task)
+        }
         return groups.sorted { $0.key > $1.key }.flatMap { _, indices -> [[Int]] in
             let order = indices.sorted {
                 let (left, right) = (questions[$0].prompt.tokens.count, questions[$1].prompt.tokens.count)
@@ -242,24 +315,38 @@ public struct Evaluator {
 
     private func generate(
         _ prompts: [EncodedPrompt],
+        choices: [[String]?],
+        seeds: [UInt64],
         features: Tensor?,
-        length: Int,
-        isCancelled: () -> Bool = { false }
-    ) throws(TorchError) -> [[Int]] {
-        let batch = try PromptBatch(
-            prompts,
-            features: features,
-            imageTokenCount: model.configuration.imageTokenCount,
-            taskOrder: model.configuration.connector.tasks,
-            roundsSizes: model.prefersRoundedSizes,
-            device: model.device
-        )
-        return try model.generate(
-            batch,
-            maximumNewTokens: length,
-            endOfSequence: tokenizer.eosID,
-            isCancelled: isCancelled
-        )
+        options: GenerationOptions,
+        isCancelled: () -> Bool,
+        onToken: ((GeneratedToken) -> GenerationDirective)? = nil
+    ) throws(EvaluationError) -> [GeneratedAnswer] {
+        let batch = try wrapping { () throws(TorchError) in
+            try PromptBatch(
+                prompts,
+                features: features,
+                imageTokenCount: model.configuration.imageTokenCount,
+                taskOrder: model.configuration.connector.tasks,
+                roundsSizes: model.prefersRoundedSizes,
+                device: model.device
+            )
+        }
+        return try wrapping { () throws(GenerationError) in
+            var held: [(any TokenConstraint)?] = []
+            for (prompt, choices) in zip(prompts, choices) {
+                held.append(try constraints.constraint(task: prompt.task, choices: choices, options: options))
+            }
+            return try model.generate(
+                batch,
+                tokenizer: tokenizer,
+                options: options,
+                constraints: held,
+                seeds: seeds,
+                isCancelled: isCancelled,
+                onToken: onToken
+            )
+        }
     }
 
     /// The mean routing weights per task, over at most this many images of each; nothing for a connector without experts.
@@ -326,6 +413,10 @@ private func wrapping<Result>(_ body: () throws(TaskError) -> Result) throws(Eva
 
 private func wrapping<Result>(_ body: () throws(TokenizerError) -> Result) throws(EvaluationError) -> Result {
     do throws(TokenizerError) { return try body() } catch { throw .tokenizer(error) }
+}
+
+private func wrapping<Result>(_ body: () throws(GenerationError) -> Result) throws(EvaluationError) -> Result {
+    do throws(GenerationError) { return try body() } catch { throw EvaluationError(error) }
 }
 
 private func wrapping<Result>(_ body: () throws(MetricError) -> Result) throws(EvaluationError) -> Result {

@@ -1,6 +1,7 @@
 import Foundation
 public import UniMedData
-public import UniMedTasks
+public import UniMedModel
+import UniMedTasks
 
 /// One question to a model, as a person or a server asks it.
 public struct ModelRequest: Sendable, Equatable {
@@ -12,8 +13,13 @@ public struct ModelRequest: Sendable, Equatable {
     public var image: ImageReference?
     /// The box that is asked about (reg), in pixels of the original image.
     public var box: BoundingBox?
-    /// The classes (cls), where the question does not list them.
+    /// The classes (cls), where the question does not list them; for any task the answers there may be, where they are to
+    /// be constrained.
     public var choices: [String]?
+    /// How the picture was taken, which only a hard router by modality needs to know.
+    public var modality: String?
+    /// How the answer is generated; `nil` leaves it to who answers.
+    public var generation: GenerationOptions?
 
     /// Makes a request.
     ///
@@ -22,19 +28,25 @@ public struct ModelRequest: Sendable, Equatable {
     ///   - text: The question, the object's name or the wish; see ``text``.
     ///   - image: The picture and its size before any resizing; `nil` without a picture.
     ///   - box: The box that is asked about, in pixels of the original image.
-    ///   - choices: The classes.
+    ///   - choices: The classes, or the answers there may be; see ``choices``.
+    ///   - modality: How the picture was taken; see ``modality``.
+    ///   - generation: How the answer is generated; `nil` leaves it to who answers.
     public init(
         task: MedicalTask,
         text: String? = nil,
         image: ImageReference? = nil,
         box: BoundingBox? = nil,
-        choices: [String]? = nil
+        choices: [String]? = nil,
+        modality: String? = nil,
+        generation: GenerationOptions? = nil
     ) {
         self.task = task
         self.text = text
         self.image = image
         self.box = box
         self.choices = choices
+        self.modality = modality
+        self.generation = generation
     }
 
     /// What the model reads, without the task's tag.

@@ -121,6 +121,18 @@ struct BadInputTests {
         )
     }
 
+    @Test(arguments: [
+        (["--top-p", "2", "--temperature", "1"], "--top-p"), (["--top-k", "5"], "--top-k"),
+        (["--beams", "2", "--temperature", "1"], "--temperature"), (["--beams", "0"], "--beams"),
+        (["--length-penalty", "2"], "--length-penalty"), (["--repetition-penalty", "0"], "--repetition-penalty"),
+        (["--maximum-new-tokens", "0"], "--maximum-new-tokens"), (["--stop", ""], "--stop"),
+    ])
+    func `options of generation that cannot be met are refused by name`(options: [String], name: String) throws {
+        let run = try TinyRun.shared()
+        expectRefusal(try Program.run(["ask", "-m", run.run, "-t", "qa", "Why?"] + options), naming: name)
+        expectRefusal(try Program.run(["evaluate", run.run, "--data-folder", run.data] + options), naming: name)
+    }
+
     @Test func `an empty data folder is refused`() throws {
         let folder = try TemporaryFolder()
         let empty = folder.url.appendingPathComponent("empty")

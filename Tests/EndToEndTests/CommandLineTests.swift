@@ -116,6 +116,45 @@ struct CommandLineTests {
         #expect(text.status == 0, "\(text.errors)")
     }
 
+    @Test func `options of generation change answers`() throws {
+        struct Answer: Decodable, Equatable {
+            let answer: String
+            let finish: String
+            let score: Double?
+            let normalizedBox: NormalizedBox?
+        }
+        let run = try TinyRun.shared()
+        let folder = try TemporaryFolder()
+        let image = try Self.exampleImage(run, in: folder)
+        func ask(_ arguments: [String]) throws -> Answer {
+            let result = try Program.run(["ask", "-m", run.run, "-i", image, "--json"] + arguments)
+            #expect(result.status == 0, "\(arguments): \(result.errors)")
+            return try JSONDecoder().decode(Answer.self, from: Data(result.output.utf8))
+        }
+        let box = try ask(["-t", "rec", "liver", "--constrained", "--maximum-new-tokens", "64"])
+        let found = try #require(box.normalizedBox)
+        #expect(box.answer == found.text() && found.xMin < found.xMax && found.yMin < found.yMax)
+        let organs = ["liver", "left lung", "spleen"]
+        let choices = organs.flatMap { ["--choice", $0] }
+        #expect(
+            organs.contains(try ask(["-t", "cls", "--constrained", "--maximum-new-tokens", "64"] + choices).answer)
+        )
+
+        let question = ["-t", "vqa", "What is shown?", "--maximum-new-tokens", "12"]
+        let plain = try ask(question)
+        #expect(plain.score == nil)
+        #expect(try ask(question + ["--beams", "3"]).score != nil)
+        let longer = try ask(question + ["--beams", "3", "--length-penalty", "2"]).score
+        #expect(try ask(question + ["--beams", "3"]).score != longer)
+        let drawn = try (1...4).map { try ask(question + ["--temperature", "5", "--seed", "\($0)"]) }
+        #expect(drawn.contains { $0 != drawn[0] })
+        #expect(try ask(question + ["--temperature", "5", "--seed", "1"]) == drawn[0])
+        #expect(try ask(question + ["--temperature", "5", "--top-k", "1"]).answer == plain.answer)
+        #expect(try ask(question + ["--temperature", "5", "--top-p", "0"]).answer == plain.answer)
+        let stop = try ask(["-t", "cls", "--constrained", "--stop", "ver", "--choice", "liver"])
+        #expect(stop.answer == "li" && stop.finish == "stopString")
+    }
+
     @Test func `the demo goes from nothing to a report, and a second one uses what is there`() throws {
         let folder = try TemporaryFolder()
         _ = try folder.write(TinyRun.recipe, to: "recipe.yaml")

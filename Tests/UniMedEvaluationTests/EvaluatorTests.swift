@@ -169,6 +169,12 @@ struct EvaluatorTests {
         #expect(throws: EvaluationError.self) {
             try Evaluator(model: model, tokenizer: ByteTokenizer(), options: options)
         }
+        options = EvaluationOptions(generation: GenerationOptions(temperature: 1, topP: 2))
+        #expect(
+            throws: EvaluationError.invalidOption(field: "topP", expected: "a number in 0...1", got: "2.0")
+        ) {
+            try Evaluator(model: model, tokenizer: ByteTokenizer(), options: options)
+        }
         options = EvaluationOptions(maximumSamplesPerPart: 0)
         #expect(throws: EvaluationError.self) {
             try Evaluator(model: model, tokenizer: ByteTokenizer(), options: options)
@@ -182,5 +188,71 @@ struct EvaluatorTests {
         let file = folder.url.appendingPathComponent("predictions.jsonl")
         try result.writePredictions(to: file)
         #expect(try JSONLines.read(PredictionRecord.self, from: file) == result.predictions)
+    }
+
+    @Test func `constrained answers have their form, and without constraints they do not`() throws {
+        let folder = try TemporaryFolder()
+        let data = try Tiny.data(folder)
+        let model = try Tiny.model()
+        var options = Tiny.options()
+        options.generation = GenerationOptions(maximumNewTokens: 24, constrained: true)
+        func answers(_ task: MedicalTask) throws -> [String] {
+            try Evaluator(model: model, tokenizer: ByteTokenizer(), options: options).evaluate(data)
+                .predictions.filter { $0.task == task }.map(\.prediction)
+        }
+        for text in try answers(.referringExpressionComprehension) {
+            let box = try #require(NormalizedBox(parsing: text, search: .publishedCode))
+            #expect(box.text() == text && box.xMin < box.xMax && box.yMin < box.yMax)
+        }
+        let labels = ["liver", "left lung", "spleen", "heart"]
+        #expect(try answers(.imageClassification).allSatisfy(labels.contains))
+        options.generation.constrained = false
+        #expect(try answers(.referringExpressionComprehension).allSatisfy { NormalizedBox(parsing: $0) == nil })
+        #expect(try !answers(.imageClassification).contains(where: labels.contains))
+    }
+
+    @Test func `draws belong to their samples, whatever the batch`() throws {
+        let folder = try TemporaryFolder()
+        let data = try Tiny.data(folder)
+        let model = try Tiny.model()
+        func texts(batchSize: Int, seed: UInt64) throws -> [String] {
+            var options = Tiny.options(batchSize: batchSize)
+            options.generation = GenerationOptions(temperature: 2, seed: seed)
+            return try Evaluator(model: model, tokenizer: ByteTokenizer(), options: options).evaluate(data)
+                .predictions.map { "\($0.id) \($0.prediction)" }
+        }
+        let first = try texts(batchSize: 4, seed: 1)
+        #expect(try texts(batchSize: 1, seed: 1) == first)
+        #expect(try texts(batchSize: 4, seed: 2) != first)
+    }
+
+    @Test func `a request says how it is answered`() throws {
+        let model = try Tiny.model()
+        let evaluator = try Evaluator(model: model, tokenizer: ByteTokenizer(), options: Tiny.options())
+        var request = ModelRequest(task: .questionAnswering, text: "Why?", choices: ["yes", "no", "maybe"])
+        let plain = try evaluator.answer(request)
+        #expect(try evaluator.answer(task: .questionAnswering, instruction: "Why?") == plain.text)
+        request.generation = GenerationOptions(constrained: true)
+        var shown = ""
+        let answer = try evaluator.answer(
+            request,
+            onToken: { step in
+                shown = step.text
+                return .proceed
+            }
+        )
+        #expect(["yes", "no", "maybe"].contains(answer.text) && shown == answer.text)
+        request.generation = GenerationOptions(topP: 2)
+        #expect(throws: EvaluationError.self) { try evaluator.answer(request) }
+        #expect(try evaluator.answer(request.with { $0.generation = nil }, isCancelled: { true }).finish == .cancelled)
+    }
+}
+
+extension ModelRequest {
+    /// A copy with a change.
+    fileprivate func with(_ change: (inout ModelRequest) -> Void) -> ModelRequest {
+        var copy = self
+        change(&copy)
+        return copy
     }
 }

@@ -74,7 +74,23 @@ struct PromptTests {
         #expect(try text(caption.tokens).hasSuffix("Q?  [/INST]"))
     }
 
-    @Test func `too long a sequence loses its end`() throws {
+    @Test func `too long a sequence loses the beginning of its instruction`() throws {
+        let short = PromptEncoder(tokenizer: tokenizer, imageTokenCount: 4, maximumLength: 50)
+        let prompt = try short.training(
+            task: .visualQuestionAnswering,
+            instruction: "A long story that ends with the question. Is it a cyst?",
+            answer: "yes",
+            hasImage: true
+        )
+        #expect(prompt.tokens.count == 50 && prompt.targets.count == 50)
+        let read = try text(prompt.tokens.dropLast())
+        #expect(read.hasPrefix("[INST] <Img>****</Img> [vqa] "))
+        #expect(read.hasSuffix("cyst?  [/INST]yes") && !read.contains("story"))
+        #expect(prompt.tokens.last == tokenizer.eosID)
+        #expect(prompt.targets.count { $0 != EncodedPrompt.noTarget } == 4)
+    }
+
+    @Test func `too long an answer loses its end`() throws {
         let short = PromptEncoder(tokenizer: tokenizer, imageTokenCount: 4, maximumLength: 30)
         let prompt = try short.training(
             task: .questionAnswering,

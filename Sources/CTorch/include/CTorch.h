@@ -107,6 +107,8 @@ int32_t ct_stack(const CTTensorRef _Nonnull *_Nonnull tensors, int32_t count, in
 // MARK: Indexing
 
 int32_t ct_index_select(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorOut _Nonnull out);
+/// The same into a tensor of the result's shape, which keeps its memory.
+int32_t ct_index_select_into(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorRef _Nonnull destination);
 int32_t ct_gather(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorOut _Nonnull out);
 /// `a` with the elements of `source` at the positions of one dimension that `index` (same rank) names.
 int32_t ct_scatter(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorRef _Nonnull source, CTTensorOut _Nonnull out);
@@ -117,6 +119,7 @@ int32_t ct_index_add(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _No
 int32_t ct_place_rows(CTTensorRef _Nonnull a, CTTensorRef _Nonnull index, CTTensorRef _Nonnull inverse, CTTensorOut _Nonnull out);
 int32_t ct_where(CTTensorRef _Nonnull condition, CTTensorRef _Nonnull a, CTTensorRef _Nonnull b, CTTensorOut _Nonnull out);
 int32_t ct_masked_fill(CTTensorRef _Nonnull a, CTTensorRef _Nonnull mask, double value, CTTensorOut _Nonnull out);
+int32_t ct_sort(CTTensorRef _Nonnull a, intptr_t dimension, bool descending, CTTensorOut _Nonnull values, CTTensorOut _Nonnull indices);
 int32_t ct_top_k(CTTensorRef _Nonnull a, intptr_t k, intptr_t dimension, CTTensorOut _Nonnull values, CTTensorOut _Nonnull indices);
 
 // MARK: Arithmetic (b is broadcast to a and the other way round)

@@ -59,7 +59,6 @@ enum BloodSmearPhantom: PhantomPainter {
         for spot in reds { redCell(canvas, frame, spot, stain, &generator) }
         var types: [WhiteCell] = []
         for (index, spot) in whites.enumerated() {
-            // Different types, so that each can be referred to by its name.
             let type = isLeukemia ? .blast : index == 0 ? generator.pick(WhiteCell.normal) : other(types, &generator)
             types.append(type)
             whiteCell(canvas, frame, spot, type, &generator)
@@ -183,15 +182,15 @@ enum BloodSmearPhantom: PhantomPainter {
         }
         switch type {
         case .lymphocyte:
-            canvas.draw(cell, Paint([176, 196, 232]).soft(1.5), name: type.rawValue)
+            canvas.draw(cell, Paint([176, 196, 232]).soft(1.5), name: "white blood cell")
             canvas.draw(lobe(0, 0.08, 0.8).wobbled(0.04, &generator), nucleus)
         case .neutrophil:
-            canvas.draw(cell, Paint([232, 214, 226]).soft(1.5).grain(9, frequency: 60), name: type.rawValue)
+            canvas.draw(cell, Paint([232, 214, 226]).soft(1.5).grain(9, frequency: 60), name: "white blood cell")
             let lobes = (0..<4).map { lobe(Double($0) * 1.25, 0.5, 0.29).wobbled(0.06, &generator) }
             let bridges = (0..<3).map { lobe(Double($0) * 1.25 + 0.62, 0.5, 0.14) }
             canvas.draw(BlobUnion(blobs: lobes + bridges), nucleus)
         case .eosinophil:
-            canvas.draw(cell, Paint([240, 190, 160]).soft(1.5), name: type.rawValue)
+            canvas.draw(cell, Paint([240, 190, 160]).soft(1.5), name: "white blood cell")
             for _ in 0..<46 {
                 let grain = lobe(generator.number(0...6.283), 0.88 * generator.uniform().squareRoot(), 0.085)
                 canvas.draw(grain, Paint([232, 112, 58]).soft(1.5).opacity(0.85))
@@ -199,7 +198,7 @@ enum BloodSmearPhantom: PhantomPainter {
             let lobes = [lobe(0, 0.42, 0.4), lobe(3.14, 0.42, 0.4), lobe(0, 0, 0.16)]
             canvas.draw(BlobUnion(blobs: lobes), nucleus)
         case .blast:
-            canvas.draw(cell, Paint([150, 160, 218]).soft(1.5), name: type.rawValue)
+            canvas.draw(cell, Paint([150, 160, 218]).soft(1.5), name: "white blood cell")
             let pale = Paint([134, 84, 168]).soft(2).grain(12, frequency: 40)
             canvas.draw(lobe(0, 0.06, 0.86).wobbled(0.05, &generator), pale)
             for index in 0..<generator.integer(in: 1...3) {

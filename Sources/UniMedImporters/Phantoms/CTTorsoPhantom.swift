@@ -18,7 +18,7 @@ enum CTTorsoPhantom: PhantomPainter {
             overhang: 0.12,
             generator: &generator
         )
-        let isProne = generator.chance(0.25)
+        let isProne = generator.chance(0.12)
         if isProne { frame = frame.turned(side: canvas.side) }
         // The table is below the patient in the picture, whichever way the patient lies.
         let table = isProne ? -0.74 : 0.74

@@ -27,13 +27,17 @@ public final class KVCache {
     public internal(set) var lengths: [Int]
     /// The most tokens a sequence may have.
     public let capacity: Int
-    private let sequences: Int
+    let sequences: Int
     private let headCount: Int
     private let headSize: Int
     /// Per layer `[sequences * capacity, heads, headSize]`.
-    private let keys: [Tensor]
-    private let values: [Tensor]
-    private let device: Device
+    let keys: [Tensor]
+    let values: [Tensor]
+    let device: Device
+    /// Room for moving rows, made when it is first needed.
+    var spare: Tensor?
+    /// The positions that all beams of a prompt share and no reordering has to move.
+    var sharedLength = 0
 
     init(
         layerCount: Int,
@@ -61,16 +65,17 @@ public final class KVCache {
         self.values = values
     }
 
-    /// The rows of the tokens of a layout that starts every sequence: `[tokens]` (int64).
+    /// The rows of the tokens of a layout that starts every sequence, or the first beam of each: `[tokens]` (int64).
     func places(of layout: SequenceLayout) throws(TorchError) -> Tensor {
         precondition(
-            layout.lengths.count == sequences && layout.longest <= capacity,
+            sequences.isMultiple(of: layout.lengths.count) && layout.longest <= capacity,
             "the cache was made for this batch"
         )
         var rows: [Int] = []
         rows.reserveCapacity(layout.tokenCount)
+        let stride = sequences / layout.lengths.count * capacity
         for (sequence, length) in layout.lengths.enumerated() {
-            rows.append(contentsOf: (sequence * capacity)..<(sequence * capacity + length))
+            rows.append(contentsOf: (sequence * stride)..<(sequence * stride + length))
         }
         return try Tensor(rows).to(device)
     }

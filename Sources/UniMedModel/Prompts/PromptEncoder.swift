@@ -51,7 +51,8 @@ public struct PromptEncoder: Sendable {
     ///
     /// - Parameters:
     ///   - imageTokenCount: `Nv/α`: the places an image takes.
-    ///   - maximumLength: Longer sequences are cut at the end of the answer, then of the prompt; `nil` never cuts.
+    ///   - maximumLength: Longer training sequences lose the beginning of the instruction after the task's tag, since
+    ///     what is asked stands at its end; where that is not enough, the end of the answer. `nil` never cuts.
     public init(tokenizer: any Tokenizer, imageTokenCount: Int, maximumLength: Int? = nil) {
         self.tokenizer = tokenizer
         self.imageTokenCount = imageTokenCount
@@ -79,9 +80,18 @@ public struct PromptEncoder: Sendable {
             case .image: tokens += [Int](repeating: EncodedPrompt.imageSlot, count: imageTokenCount)
             }
         }
+        let ending = try tokenizer.encode(answer)
+        if let maximumLength {
+            try shorten(
+                &tokens,
+                by: tokens.count + ending.count + 1 - maximumLength,
+                task: task,
+                instruction: instruction,
+                hasImage: hasImage
+            )
+        }
         var targets = [Int](repeating: EncodedPrompt.noTarget, count: tokens.count)
         // The pad token inside an answer is no target; the end is one, also where it serves as pad token.
-        let ending = try tokenizer.encode(answer)
         tokens += ending + [tokenizer.eosID]
         targets += ending.map { $0 == tokenizer.padID ? EncodedPrompt.noTarget : $0 } + [tokenizer.eosID]
         if let maximumLength, tokens.count > maximumLength {
@@ -124,13 +134,38 @@ public struct PromptEncoder: Sendable {
         )
     }
 
+    /// Takes up to `excess` tokens out of the instruction of a prompt, from its beginning.
+    private func shorten(
+        _ tokens: inout [Int],
+        by excess: Int,
+        task: MedicalTask,
+        instruction: String,
+        hasImage: Bool
+    ) throws(TokenizerError) {
+        guard excess > 0 else { return }
+        var tag = ""
+        var ending = ""
+        if case .text(let text)? = Self.pieces(task: task, instruction: "", hasImage: hasImage, spaces: 1).last {
+            tag = String(text.dropLast(Self.instructionEnd.count + 1))
+            ending = Self.instructionEnd
+        }
+        let length = try tokenizer.encode(tag + instruction + " " + ending).count
+        let kept = try tokenizer.encode(tag).count
+        let start = max(tokens.count - length, 0) + kept
+        let end = tokens.count - (try tokenizer.encode(ending).count)
+        guard start < end else { return }
+        tokens.removeSubrange(start..<min(start + excess, end))
+    }
+
+    private static let instructionEnd = "[/INST]"
+
     private enum Piece {
         case text(String)
         case image
     }
 
     private static func pieces(task: MedicalTask, instruction: String, hasImage: Bool, spaces: Int) -> [Piece] {
-        let end = String(repeating: " ", count: spaces) + "[/INST]"
+        let end = String(repeating: " ", count: spaces) + instructionEnd
         guard hasImage else { return [.text("[INST] \(task.promptTag) \(instruction)\(end)")] }
         return [.text("[INST] <Img>"), .image, .text("</Img> \(task.promptTag) \(instruction)\(end)")]
     }

@@ -276,9 +276,13 @@ public struct EvaluationConfiguration: Codable, Sendable, Equatable {
     public var maximumNewTokens: [MedicalTask: Int]
     /// The samples of each data set and task that are evaluated at most; `nil` takes all.
     public var limit: Int?
+    /// How answers are generated; a largest number of tokens there holds for every task.
+    ///
+    /// Default: as the published evaluation, the likeliest token at each step.
+    public var generation: GenerationOptions
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case split, batchSize, maximumNewTokens, limit
+        case split, batchSize, maximumNewTokens, limit, generation
     }
 
     /// The tokens an answer has at most where a recipe says nothing.
@@ -292,12 +296,14 @@ public struct EvaluationConfiguration: Codable, Sendable, Equatable {
         split: Split = .validation,
         batchSize: Int = 32,
         maximumNewTokens: [MedicalTask: Int] = [:],
-        limit: Int? = nil
+        limit: Int? = nil,
+        generation: GenerationOptions = GenerationOptions()
     ) {
         self.split = split
         self.batchSize = batchSize
         self.maximumNewTokens = Self.standardMaximumNewTokens.merging(maximumNewTokens) { $1 }
         self.limit = limit
+        self.generation = generation
     }
 
     /// Reads a configuration.
@@ -306,6 +312,12 @@ public struct EvaluationConfiguration: Codable, Sendable, Equatable {
         split = try container.decode(.split, default: .validation)
         batchSize = try container.decode(.batchSize, default: 32)
         limit = try container.decodeIfPresent(Int.self, forKey: .limit)
+        generation = try container.decode(.generation, default: GenerationOptions())
+        try container.require(
+            generation.maximumNewTokens == nil || !container.contains(.maximumNewTokens),
+            .generation,
+            "its maximumNewTokens is that of every task and contradicts maximumNewTokens by task"
+        )
         maximumNewTokens = Self.standardMaximumNewTokens
         if container.contains(.maximumNewTokens) {
             let tokens = try container.nestedContainer(keyedBy: AnyKey.self, forKey: .maximumNewTokens)
@@ -326,10 +338,14 @@ public struct EvaluationConfiguration: Codable, Sendable, Equatable {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(split, forKey: .split)
         try container.encode(batchSize, forKey: .batchSize)
-        var tokens = container.nestedContainer(keyedBy: AnyKey.self, forKey: .maximumNewTokens)
-        for task in MedicalTask.allCases {
-            if let count = maximumNewTokens[task] { try tokens.encode(count, forKey: AnyKey(task.rawValue)) }
+        // A number for every task leaves none for each to say.
+        if generation.maximumNewTokens == nil {
+            var tokens = container.nestedContainer(keyedBy: AnyKey.self, forKey: .maximumNewTokens)
+            for task in MedicalTask.allCases {
+                if let count = maximumNewTokens[task] { try tokens.encode(count, forKey: AnyKey(task.rawValue)) }
+            }
         }
         try container.encodeIfPresent(limit, forKey: .limit)
+        try container.encode(generation, forKey: .generation)
     }
 }

@@ -3,6 +3,7 @@ import Foundation
 import UniMedData
 import UniMedEvaluation
 import UniMedImaging
+import UniMedModel
 import UniMedTraining
 
 /// `unimed ask`: one question to a model.
@@ -34,28 +35,54 @@ struct AskCommand: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("For reg: the box, in pixels of the picture.", valueName: "x0,y0,x1,y1"))
     var box: String?
 
-    @Option(name: .long, help: "For cls: a class; may be repeated.")
+    @Option(
+        name: .long,
+        help: "For cls: a class; with --constrained, for any task, an answer there may be; may be repeated."
+    )
     var choice: [String] = []
+
+    @Option(name: .long, help: "How the picture was taken, for a model whose router goes by modality.")
+    var modality: String?
 
     @Option(name: .long, help: "Where the model lives: cpu, cuda or cuda:1.")
     var device = "cpu"
 
+    @OptionGroup(title: "Generation") var generation: GenerationOptionGroup
+
     @OptionGroup var output: OutputOptions
 
     func run() throws {
+        try generation.check()
         let picture = try image.map { try ImageDecoder.decode(contentsOf: URL(fileURLWithPath: $0)) }
-        let request = ModelRequest(
+        var request = ModelRequest(
             task: task,
             text: question,
             image: picture.map { ImageReference(path: "", width: $0.width, height: $0.height) },
             box: try box.map { try parsedBox($0) },
-            choices: choice.isEmpty ? nil : choice
+            choices: choice.isEmpty ? nil : choice,
+            modality: modality
         )
-        let instruction = try request.instruction()
+        // What is missing is said before a model is loaded.
+        _ = try request.instruction()
         let checkpoint = try ModelCheckpoint.load(from: URL(fileURLWithPath: model), device: parsedDevice(device))
-        let answer = try Answer(checkpoint, request, instruction: instruction, picture: picture)
+        request.generation = try generation.applied(to: checkpoint.configuration.evaluation.generation)
+        let stream = !output.json && Terminal.isOutputInteractive ? AnswerStream() : nil
+        Interruption.listen()
+        let answer = try Answer(
+            checkpoint,
+            request,
+            picture: picture,
+            onToken: stream.map { stream in { stream.show($0) } }
+        )
+        if Interruption.control.isCancelled {
+            stream?.end()
+            throw Failure.interrupted
+        }
         if output.json {
             try Terminal.output(json: answer)
+        } else if let stream {
+            stream.end()
+            if let pixels = answer.pixelText { Terminal.output(pixels) }
         } else {
             Terminal.output(answer.text)
         }
@@ -70,11 +97,33 @@ struct AskCommand: ParsableCommand {
     }
 }
 
+/// An answer on a terminal, shown as it grows.
+private final class AnswerStream {
+    private var shown = 0
+
+    /// Shows what is new; the text never changes where it was shown.
+    func show(_ step: GeneratedToken) -> GenerationDirective {
+        let bytes = step.text.utf8
+        if bytes.count > shown {
+            Terminal.output(part: String(decoding: bytes.dropFirst(shown), as: UTF8.self))
+            shown = bytes.count
+        }
+        return .proceed
+    }
+
+    /// Ends the line.
+    func end() { Terminal.output("") }
+}
+
 /// An answer, as `--json` prints it.
 struct Answer: Encodable {
     let task: MedicalTask
     let instruction: String
     let answer: String
+    /// Why the answer ended: at its end, at a stop string, at the most tokens or because the user asked to stop.
+    let finish: GeneratedAnswer.Finish
+    /// For a search with beams: the sum of log probabilities divided by the length to the power of the penalty.
+    let score: Double?
     /// The answer's box in hundredths of width and height, as the model speaks it.
     let normalizedBox: NormalizedBox?
     /// The same in pixels of the original picture, origin at the top left.
@@ -83,8 +132,8 @@ struct Answer: Encodable {
     init(
         _ checkpoint: ModelCheckpoint,
         _ request: ModelRequest,
-        instruction: String,
-        picture: RGBImage?
+        picture: RGBImage?,
+        onToken: ((GeneratedToken) -> GenerationDirective)? = nil
     ) throws {
         let size = checkpoint.configuration.preprocessing.storedSize
         let evaluator = try Evaluator(
@@ -93,13 +142,17 @@ struct Answer: Encodable {
             options: EvaluationOptions(checkpoint.configuration.evaluation),
             input: checkpoint.imageInput
         )
-        task = request.task
-        self.instruction = instruction
-        answer = try evaluator.answer(
-            task: request.task,
-            instruction: instruction,
-            pixels: picture.map { PillowResizer.resize($0, width: size, height: size).pixels }
+        let generated = try evaluator.answer(
+            request,
+            pixels: picture.map { PillowResizer.resize($0, width: size, height: size).pixels },
+            isCancelled: { Interruption.control.isCancelled },
+            onToken: onToken
         )
+        task = request.task
+        instruction = try request.instruction()
+        answer = generated.text
+        finish = generated.finish
+        score = generated.score
         let box = request.task == .referringExpressionComprehension ? NormalizedBox(parsing: answer) : nil
         normalizedBox = box
         pixelBox = box.flatMap { box in
@@ -108,11 +161,13 @@ struct Answer: Encodable {
     }
 
     /// The answer for a terminal.
-    var text: String {
-        guard let box = normalizedBox, let pixels = pixelBox else { return answer }
+    var text: String { [answer, pixelText].compactMap { $0 }.joined(separator: "\n") }
+
+    /// The box in words; `nil` without one.
+    var pixelText: String? {
+        guard let box = normalizedBox, let pixels = pixelBox else { return nil }
         let edges = [pixels.xMin, pixels.yMin, pixels.xMax, pixels.yMax].map { String(format: "%.1f", $0) }
         return """
-            \(answer)
             pixels of the original picture: x \(edges[0]) to \(edges[2]), y \(edges[1]) to \(edges[3])
             hundredths of width and height: x \(box.xMin) to \(box.xMax), y \(box.yMin) to \(box.yMax)
             """

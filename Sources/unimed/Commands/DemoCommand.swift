@@ -119,6 +119,6 @@ struct DemoExample {
             text: sample.question,
             image: ImageReference(path: "", width: image.width, height: image.height)
         )
-        return try Answer(checkpoint, request, instruction: try request.instruction(), picture: image)
+        return try Answer(checkpoint, request, picture: image)
     }
 }

@@ -50,9 +50,12 @@ struct EvaluateCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "The folder of the files. Default: evaluation/ in the checkpoint's folder.")
     var output: String?
 
+    @OptionGroup(title: "Generation") var generation: GenerationOptionGroup
+
     @OptionGroup var outputOptions: OutputOptions
 
     func run() throws {
+        try generation.check()
         Interruption.listen()
         let folder = URL(fileURLWithPath: checkpoint)
         let model = try ModelCheckpoint.load(from: folder, device: parsedDevice(device))
@@ -62,6 +65,7 @@ struct EvaluateCommand: ParsableCommand {
         if let limit { options.maximumSamplesPerPart = limit }
         if let batchSize { options.batchSize = batchSize }
         options.resamplingUnit = resample
+        options.generation = try generation.applied(to: options.generation)
         let job = EvaluationJob(
             checkpoint: model,
             options: options,

@@ -65,6 +65,9 @@ struct EvaluationJob {
             "\(options.maximumSamplesPerPart ?? 0) \(options.maximumNewTokens.sorted { $0.key.rawValue < $1.key.rawValue })"
         )
         hash.update("\(options.bootstrap) \(options.resamplingUnit)")
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        hash.update(String(decoding: try encoder.encode(options.generation), as: UTF8.self))
         return hash.hexDigest()
     }
 
@@ -133,7 +136,8 @@ extension EvaluationOptions {
             split: configuration.split,
             maximumSamplesPerPart: configuration.limit,
             batchSize: configuration.batchSize,
-            maximumNewTokens: configuration.maximumNewTokens
+            maximumNewTokens: configuration.maximumNewTokens,
+            generation: configuration.generation
         )
     }
 }

@@ -2,6 +2,7 @@ public import ArgumentParser
 import Foundation
 import Torch
 import UniMedData
+import UniMedModel
 import UniMedTraining
 
 /// How results are printed.
@@ -39,6 +40,98 @@ struct RecipeOptions: ParsableArguments {
     }
 
     var url: URL { URL(fileURLWithPath: file) }
+}
+
+/// How answers are generated, where that differs from the recipe's evaluation.
+struct GenerationOptionGroup: ParsableArguments {
+    @Option(name: .long, help: "The number of beams; 1 searches without. Default: the recipe's, or 1.")
+    var beams: Int?
+
+    @Option(
+        name: .long,
+        help: "Draw tokens, with scores divided by this. Default: the recipe's, or the likeliest token."
+    )
+    var temperature: Double?
+
+    @Option(name: .long, help: "With --temperature: draw among this many of the likeliest tokens.")
+    var topK: Int?
+
+    @Option(
+        name: .long,
+        help: "With --temperature: draw among the likeliest tokens of this probability together (0...1)."
+    )
+    var topP: Double?
+
+    @Option(name: .long, help: "More than 1 makes tokens less likely that have been said. Default: the recipe's, or 1.")
+    var repetitionPenalty: Double?
+
+    @Option(
+        name: .long,
+        help: "With --beams: more than 1 favours long answers, less short ones. Default: the recipe's, or 1."
+    )
+    var lengthPenalty: Double?
+
+    @Option(name: .long, help: "The most tokens of an answer. Default: the recipe's, by task.")
+    var maximumNewTokens: Int?
+
+    @Option(name: .long, help: "The seed of what is drawn. Default: the recipe's, or 0.")
+    var seed: UInt64?
+
+    @Option(name: .long, help: "A text that ends an answer and is cut from it; may be repeated. Default: the recipe's.")
+    var stop: [String] = []
+
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            "Hold answers to their form: a box for rec, one of the choices where there are some. Default: the recipe's, or not."
+    )
+    var constrained: Bool?
+
+    /// The options with what the command line changes.
+    ///
+    /// - Throws: `Failure` that names the option that is out of its range or contradicts another one.
+    func applied(to standard: GenerationOptions) throws(Failure) -> GenerationOptions {
+        var options = standard
+        if let beams { options.beamCount = beams }
+        if let temperature { options.temperature = temperature }
+        if let topK { options.topK = topK }
+        if let topP { options.topP = topP }
+        if let repetitionPenalty { options.repetitionPenalty = repetitionPenalty }
+        if let lengthPenalty { options.lengthPenalty = lengthPenalty }
+        if let maximumNewTokens { options.maximumNewTokens = maximumNewTokens }
+        if let seed { options.seed = seed }
+        if !stop.isEmpty { options.stopStrings = stop }
+        if let constrained { options.constrained = constrained }
+        try Self.validate(options)
+        return options
+    }
+
+    /// Checks what can be said without a recipe, before a model is loaded.
+    func check() throws(Failure) {
+        var standard = GenerationOptions()
+        if topK != nil || topP != nil { standard.temperature = 1 }
+        if lengthPenalty != nil, temperature == nil { standard.beamCount = 2 }
+        _ = try applied(to: standard)
+    }
+
+    private static func validate(_ options: GenerationOptions) throws(Failure) {
+        do throws(GenerationError) {
+            try options.validate()
+        } catch {
+            guard case .invalidOption(let field, let expected, let got) = error else {
+                throw .badInput(error.description)
+            }
+            throw .badInput("\(names[field] ?? field): expected \(expected), got \(got)")
+        }
+    }
+
+    /// The options of the command line by the fields they set.
+    private static let names = [
+        "beamCount": "--beams", "temperature": "--temperature", "topK": "--top-k", "topP": "--top-p",
+        "repetitionPenalty": "--repetition-penalty", "lengthPenalty": "--length-penalty",
+        "maximumNewTokens": "--maximum-new-tokens", "seed": "--seed", "stopStrings": "--stop",
+        "constrained": "--constrained",
+    ]
 }
 
 /// Folders of data sets that replace those of the recipe.

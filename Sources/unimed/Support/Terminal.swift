@@ -8,6 +8,11 @@ enum Terminal {
         write(text + "\n", to: .standardOutput)
     }
 
+    /// Writes a part of a line of the result, at once.
+    static func output(part text: String) {
+        write(text, to: .standardOutput)
+    }
+
     /// Writes a line about the work, beside the result.
     static func note(_ text: String) {
         write(text + "\n", to: .standardError)
@@ -27,6 +32,9 @@ enum Terminal {
 
     /// Whether a person reads standard error as it is written.
     static let isInteractive = isatty(STDERR_FILENO) == 1 && ProcessInfo.processInfo.environment["TERM"] != "dumb"
+
+    /// Whether a person reads standard output as it is written.
+    static let isOutputInteractive = isatty(STDOUT_FILENO) == 1
 
     /// A reader that has gone away, such as `head`, ends the program quietly.
     private static func write(_ text: String, to handle: FileHandle) {
