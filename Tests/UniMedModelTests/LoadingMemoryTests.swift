@@ -15,6 +15,12 @@ private func anonymousMemory() -> Int {
     return kilobytes * 1024
 }
 
+/// Has the allocator give back what was freed, where it can.
+private func giveMemoryBack() {
+    guard let symbol = dlsym(nil, "malloc_trim") else { return }
+    _ = unsafeBitCast(symbol, to: (@convention(c) (Int) -> Int32).self)(0)
+}
+
 /// Looks at ``anonymousMemory()`` again and again on a thread of its own.
 private final class MemoryWatch: Sendable {
     private let isDone = Atomic(false)
@@ -23,6 +29,8 @@ private final class MemoryWatch: Sendable {
     /// The most that it grows while `body` runs.
     static func growth(_ body: () throws -> Void) throws -> Int {
         let watch = MemoryWatch()
+        // What earlier tests freed would hide the growth.
+        giveMemoryBack()
         let before = anonymousMemory()
         let thread = Thread {
             while !watch.isDone.load(ordering: .relaxed) {
@@ -101,8 +109,8 @@ struct LoadingMemoryTests {
                     model = try Llama.load(folder: folder, builder: WeightBuilder(dtype: dtype))
                 }
                 let own = size / 4 * dtype.byteCount
-                // Some of it is memory that the process had before and did not use.
-                #expect(growth > own / 2, "the weights are in memory: \(growth) of \(own) bytes")
+                // The allocator had some of it already.
+                #expect(growth > own / 4 * 3, "the weights are in memory: \(growth) of \(own) bytes")
                 #expect(growth < own + Self.largest + Self.slack, "\(growth) of \(own) bytes")
                 #expect(model?.embedding.weight.value.dtype == dtype)
                 model = nil
