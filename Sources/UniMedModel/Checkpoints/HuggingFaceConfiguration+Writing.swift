@@ -62,7 +62,9 @@ struct LanguageFileFormat: Sendable {
     ]
 }
 
-/// A value as JSON spells it. Foundation writes the fraction 8 as a whole number, which transformers does not like.
+/// A value as JSON spells it.
+///
+/// Foundation writes the fraction 8 as a whole number, which transformers does not like.
 enum JSONText: Sendable {
     case null
     case bool(Bool)
