@@ -39,6 +39,11 @@ test-data: ## Runs the tests on the real data in UNIMED_DATA
 	@test -d "$(data)" || { echo "there is no folder $(data); set UNIMED_DATA" >&2; exit 2; }
 	UNIMED_DATA="$(data)" $(run) swift test -c release --no-parallel --filter '$(call files_with,UNIMED_DATA|RealData)'
 
+.PHONY: fuzz
+fuzz: ## Feeds the readers with damaged files: make fuzz [seed=N] [count=N] [format=NAME]
+	$(run) swift build -c release --product unimed-fuzz
+	.build/release/unimed-fuzz --count $(or $(count),1000000) $(if $(seed),--seed $(seed)) $(if $(format),--format $(format))
+
 .PHONY: check
 check: ## Lint, then every test, as the continuous integration does
 	scripts/check

@@ -36,6 +36,7 @@ let package = Package(
     name: "uni-med",
     products: [
         .executable(name: "unimed", targets: ["unimed"]),
+        .executable(name: "unimed-fuzz", targets: ["unimed-fuzz"]),
         .library(name: "Torch", targets: ["Torch", "TorchNN", "TorchCheckpoints"]),
         .library(
             name: "UniMed",

@@ -16,12 +16,15 @@ struct Program {
     }
 
     /// The executable beside the tests' own, or that of the release build.
-    static let executable: URL = {
+    static let executable = executable(named: "unimed")
+
+    /// An executable of the package, beside the tests' own or of the release build.
+    static func executable(named name: String) -> URL {
         let beside = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
-            .deletingLastPathComponent().appendingPathComponent("unimed")
+            .deletingLastPathComponent().appendingPathComponent(name)
         if FileManager.default.isExecutableFile(atPath: beside.path) { return beside }
-        return root.appendingPathComponent(".build/release/unimed")
-    }()
+        return root.appendingPathComponent(".build/release/\(name)")
+    }
 
     /// The repository's root.
     static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
@@ -34,12 +37,12 @@ struct Program {
     /// Starts the program.
     ///
     /// LibTorch is found through the path inside the program: the variables that could help are taken away.
-    init(_ arguments: [String], in folder: URL) throws {
+    init(_ arguments: [String], in folder: URL, executable: URL = executable) throws {
         let name = UUID().uuidString
         outputFile = FileManager.default.temporaryDirectory.appendingPathComponent("\(name).out")
         errorFile = FileManager.default.temporaryDirectory.appendingPathComponent("\(name).err")
         for file in [outputFile, errorFile] { try Data().write(to: file) }
-        process.executableURL = Program.executable
+        process.executableURL = executable
         process.arguments = arguments
         process.currentDirectoryURL = folder
         var environment = ProcessInfo.processInfo.environment
@@ -53,8 +56,12 @@ struct Program {
     }
 
     /// Runs the program to its end.
-    static func run(_ arguments: [String], in folder: URL = FileManager.default.temporaryDirectory) throws -> Result {
-        try Program(arguments, in: folder).wait()
+    static func run(
+        _ arguments: [String],
+        in folder: URL = FileManager.default.temporaryDirectory,
+        executable: URL = executable
+    ) throws -> Result {
+        try Program(arguments, in: folder, executable: executable).wait()
     }
 
     /// Waits for the end.

@@ -30,8 +30,8 @@ struct LanguageFileFormat: Sendable {
     let architecture: String
     /// Whether the family computes what the sizes say.
     let fits: @Sendable (LlamaConfiguration) -> Bool
-    /// Sets the keys that only this family has.
-    let complete: @Sendable (inout HuggingFaceConfigurationFile, LlamaConfiguration) -> Void
+    /// The keys that only this family has.
+    let further: @Sendable (LlamaConfiguration) -> [String: JSONText]
 
     /// Every family, the most common first; the first that fits is taken.
     static let all: [LanguageFileFormat] = [
@@ -39,116 +39,62 @@ struct LanguageFileFormat: Sendable {
             modelType: "llama",
             architecture: "LlamaForCausalLM",
             fits: { !$0.hasAttentionBias && $0.slidingWindow == nil },
-            complete: { file, _ in
-                file.attentionBias = false
-                file.mlpBias = false
-            }
+            further: { _ in ["attention_bias": .bool(false), "mlp_bias": .bool(false)] }
         ),
         LanguageFileFormat(
             modelType: "mistral",
             architecture: "MistralForCausalLM",
             fits: { !$0.hasAttentionBias && $0.slidingWindow?.firstLayer == 0 },
-            complete: { file, configuration in file.slidingWindow = configuration.slidingWindow?.size }
+            further: { ["sliding_window": .optional($0.slidingWindow?.size)] }
         ),
         LanguageFileFormat(
             modelType: "qwen2",
             architecture: "Qwen2ForCausalLM",
             fits: { $0.hasAttentionBias },
-            complete: { file, configuration in
-                file.usesSlidingWindow = configuration.slidingWindow != nil
-                file.slidingWindow = configuration.slidingWindow?.size
-                file.maximumWindowLayers = configuration.slidingWindow?.firstLayer ?? configuration.layerCount
+            further: { configuration in
+                [
+                    "use_sliding_window": .bool(configuration.slidingWindow != nil),
+                    "sliding_window": .optional(configuration.slidingWindow?.size),
+                    "max_window_layers": .int(configuration.slidingWindow?.firstLayer ?? configuration.layerCount),
+                ]
             }
         ),
     ]
 }
 
-/// The keys of a `config.json`, as transformers of version 4 and later read them.
-struct HuggingFaceConfigurationFile: Encodable, Sendable {
-    struct Rope: Encodable, Sendable {
-        let kind: String
-        let factor: Double
-        var lowFrequencyFactor: Double?
-        var highFrequencyFactor: Double?
-        var originalLength: Int?
+/// A value as JSON spells it.
+///
+/// Foundation writes the fraction 8 as a whole number, which transformers does not like.
+enum JSONText: Sendable {
+    case null
+    case bool(Bool)
+    case int(Int)
+    case number(Double)
+    case text(String)
+    case list([JSONText])
+    case table([String: JSONText])
 
-        enum CodingKeys: String, CodingKey {
-            case factor
-            case kind = "rope_type"
-            case lowFrequencyFactor = "low_freq_factor"
-            case highFrequencyFactor = "high_freq_factor"
-            case originalLength = "original_max_position_embeddings"
+    static func optional(_ number: Int?) -> JSONText { number.map { .int($0) } ?? .null }
+
+    /// The spelling, with the keys of tables in order, each on a line.
+    func spelled(indent: String = "") -> String {
+        switch self {
+        case .null: return "null"
+        case .bool(let value): return value ? "true" : "false"
+        case .int(let value): return "\(value)"
+        case .number(let value): return "\(value)"
+        case .text(let value): return HeaderJSON.quoted(value)
+        case .list(let values): return "[" + values.map { $0.spelled(indent: indent) }.joined(separator: ", ") + "]"
+        case .table(let entries):
+            let inner = indent + "  "
+            let lines = entries.sorted { $0.key < $1.key }
+                .map { "\(inner)\(HeaderJSON.quoted($0.key)): \($0.value.spelled(indent: inner))" }
+            return "{\n\(lines.joined(separator: ",\n"))\n\(indent)}"
         }
     }
 
-    enum Tokens: Encodable, Sendable {
-        case one(Int)
-        case several([Int])
-
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.singleValueContainer()
-            switch self {
-            case .one(let id): try container.encode(id)
-            case .several(let ids): try container.encode(ids)
-            }
-        }
-    }
-
-    let modelType: String
-    let architectures: [String]
-    let vocabularySize: Int
-    let hiddenSize: Int
-    let intermediateSize: Int
-    let layerCount: Int
-    let headCount: Int
-    let keyValueHeadCount: Int
-    let headSize: Int
-    let activation = "silu"
-    let rmsNormEpsilon: Double
-    let ropeTheta: Double
-    let ropeScaling: Rope?
-    let maximumLength: Int
-    let tiesEmbeddings: Bool
-    let dtype: String
-    let initializerRange = 0.02
-    let usesCache = true
-    let begin: Int?
-    let end: Tokens?
-    let pad: Int?
-    var attentionBias: Bool?
-    var mlpBias: Bool?
-    var usesSlidingWindow: Bool?
-    var slidingWindow: Int?
-    var maximumWindowLayers: Int?
-
-    enum CodingKeys: String, CodingKey {
-        case modelType = "model_type"
-        case architectures
-        case vocabularySize = "vocab_size"
-        case hiddenSize = "hidden_size"
-        case intermediateSize = "intermediate_size"
-        case layerCount = "num_hidden_layers"
-        case headCount = "num_attention_heads"
-        case keyValueHeadCount = "num_key_value_heads"
-        case headSize = "head_dim"
-        case activation = "hidden_act"
-        case rmsNormEpsilon = "rms_norm_eps"
-        case ropeTheta = "rope_theta"
-        case ropeScaling = "rope_scaling"
-        case maximumLength = "max_position_embeddings"
-        case tiesEmbeddings = "tie_word_embeddings"
-        case dtype = "torch_dtype"
-        case initializerRange = "initializer_range"
-        case usesCache = "use_cache"
-        case begin = "bos_token_id"
-        case end = "eos_token_id"
-        case pad = "pad_token_id"
-        case attentionBias = "attention_bias"
-        case mlpBias = "mlp_bias"
-        case usesSlidingWindow = "use_sliding_window"
-        case slidingWindow = "sliding_window"
-        case maximumWindowLayers = "max_window_layers"
-    }
+    /// The bytes of a file.
+    var file: Data { Data((spelled() + "\n").utf8) }
 }
 
 extension HuggingFaceConfiguration {
@@ -158,7 +104,7 @@ extension HuggingFaceConfiguration {
     ///   - language: The sizes.
     ///   - dtype: The type of the weights beside the file.
     ///   - tokens: The special tokens.
-    ///   - maximumLength: The longest sequence that the model was made for. Default: what Llama 3's scaling says, or 4096.
+    ///   - maximumLength: The longest sequence that the model was made for. Default: what its rotary scaling says, or 4096.
     /// - Throws: ``CheckpointError`` of kind `unsupported` when no family of transformers computes these sizes.
     public static func file(
         of language: LlamaConfiguration,
@@ -174,76 +120,55 @@ extension HuggingFaceConfiguration {
                 "no family of transformers has a window from a later layer on without a bias of queries, keys and values"
             )
         }
-        var rope: HuggingFaceConfigurationFile.Rope?
-        var length = 4096
+        var length = 4096.0
+        var rope = JSONText.null
         switch language.ropeScaling {
         case nil: break
         case .linear(let factor):
-            rope = .init(kind: "linear", factor: factor)
-            length = Int(4096 * factor)
+            rope = .table(["rope_type": .text("linear"), "factor": .number(factor)])
+            length *= factor
         case .llama3(let factor, let low, let high, let originalLength):
-            rope = .init(
-                kind: "llama3",
-                factor: factor,
-                lowFrequencyFactor: low,
-                highFrequencyFactor: high,
-                originalLength: originalLength
-            )
-            length = Int(Double(originalLength) * factor)
+            rope = .table([
+                "rope_type": .text("llama3"), "factor": .number(factor), "low_freq_factor": .number(low),
+                "high_freq_factor": .number(high), "original_max_position_embeddings": .int(originalLength),
+            ])
+            length = Double(originalLength) * factor
         }
-        var file = HuggingFaceConfigurationFile(
-            modelType: format.modelType,
-            architectures: [format.architecture],
-            vocabularySize: language.vocabularySize,
-            hiddenSize: language.hiddenSize,
-            intermediateSize: language.intermediateSize,
-            layerCount: language.layerCount,
-            headCount: language.headCount,
-            keyValueHeadCount: language.keyValueHeadCount,
-            headSize: language.headSize,
-            rmsNormEpsilon: language.rmsNormEpsilon,
-            ropeTheta: language.ropeTheta,
-            ropeScaling: rope,
-            maximumLength: maximumLength ?? length,
-            tiesEmbeddings: language.tiesEmbeddings,
-            dtype: dtype.rawValue,
-            begin: tokens.begin,
-            end: tokens.fileValue,
-            pad: tokens.pad
-        )
-        format.complete(&file, language)
-        return try encoded(file)
+        var fields: [String: JSONText] = [
+            "architectures": .list([.text(format.architecture)]),
+            "head_dim": .int(language.headSize),
+            "hidden_act": .text("silu"),
+            "hidden_size": .int(language.hiddenSize),
+            "initializer_range": .number(0.02),
+            "intermediate_size": .int(language.intermediateSize),
+            "max_position_embeddings": .int(maximumLength ?? Int(min(length, 1e12))),
+            "model_type": .text(format.modelType),
+            "num_attention_heads": .int(language.headCount),
+            "num_hidden_layers": .int(language.layerCount),
+            "num_key_value_heads": .int(language.keyValueHeadCount),
+            "rms_norm_eps": .number(language.rmsNormEpsilon),
+            "rope_scaling": rope,
+            "rope_theta": .number(language.ropeTheta),
+            "tie_word_embeddings": .bool(language.tiesEmbeddings),
+            "torch_dtype": .text(dtype.rawValue),
+            "use_cache": .bool(true),
+            "vocab_size": .int(language.vocabularySize),
+        ]
+        fields.merge(tokens.fields) { own, _ in own }
+        fields.merge(format.further(language)) { own, _ in own }
+        return JSONText.table(fields).file
     }
 
     /// The `generation_config.json` beside it.
-    public static func generationFile(tokens: SpecialTokens) throws(CheckpointError) -> Data {
-        struct File: Encodable {
-            let begin: Int?
-            let end: HuggingFaceConfigurationFile.Tokens?
-            let pad: Int?
-
-            enum CodingKeys: String, CodingKey {
-                case begin = "bos_token_id"
-                case end = "eos_token_id"
-                case pad = "pad_token_id"
-            }
-        }
-        return try encoded(File(begin: tokens.begin, end: tokens.fileValue, pad: tokens.pad))
-    }
-
-    static func encoded(_ value: some Encodable) throws(CheckpointError) -> Data {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        do {
-            return try encoder.encode(value) + Data("\n".utf8)
-        } catch {
-            throw CheckpointError(.unwritable, file: nil, "a number cannot be written as JSON: \(error)")
-        }
-    }
+    public static func generationFile(tokens: SpecialTokens) -> Data { JSONText.table(tokens.fields).file }
 }
 
 extension SpecialTokens {
-    fileprivate var fileValue: HuggingFaceConfigurationFile.Tokens? {
-        end.count == 1 ? .one(end[0]) : end.isEmpty ? nil : .several(end)
+    fileprivate var fields: [String: JSONText] {
+        [
+            "bos_token_id": .optional(begin),
+            "eos_token_id": end.count == 1 ? .int(end[0]) : end.isEmpty ? .null : .list(end.map { .int($0) }),
+            "pad_token_id": .optional(pad),
+        ]
     }
 }

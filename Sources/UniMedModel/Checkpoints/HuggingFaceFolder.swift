@@ -37,8 +37,10 @@ public enum HuggingFaceFolder {
             maximumShardSize: maximumShardSize
         )
         try DurableFile.write(configuration, to: folder.appending(path: "config.json"))
-        let generation = try HuggingFaceConfiguration.generationFile(tokens: tokens)
-        try DurableFile.write(generation, to: folder.appending(path: "generation_config.json"))
+        try DurableFile.write(
+            HuggingFaceConfiguration.generationFile(tokens: tokens),
+            to: folder.appending(path: "generation_config.json")
+        )
         return weights + ["config.json", "generation_config.json"]
     }
 
@@ -46,34 +48,17 @@ public enum HuggingFaceFolder {
     ///
     /// The pieces are texts such as `<s>`. The pad piece of the published code is an ordinary piece, so it is not named:
     /// as a special token it would be cut out of texts.
-    public static func llamaTokenizerConfiguration(
-        begin: String?,
-        end: String,
-        unknown: String
-    ) throws(CheckpointError) -> Data {
-        struct File: Encodable {
-            let kind = "LlamaTokenizer"
-            let begin: String?
-            let end: String
-            let unknown: String
-            let addsBegin: Bool
-            let addsEnd = false
-            let isLegacy = true
-            let cleansSpaces = false
-
-            enum CodingKeys: String, CodingKey {
-                case kind = "tokenizer_class"
-                case begin = "bos_token"
-                case end = "eos_token"
-                case unknown = "unk_token"
-                case addsBegin = "add_bos_token"
-                case addsEnd = "add_eos_token"
-                case isLegacy = "legacy"
-                case cleansSpaces = "clean_up_tokenization_spaces"
-            }
-        }
-        return try HuggingFaceConfiguration.encoded(
-            File(begin: begin, end: end, unknown: unknown, addsBegin: begin != nil)
-        )
+    public static func llamaTokenizerConfiguration(begin: String?, end: String, unknown: String) -> Data {
+        JSONText.table([
+            "tokenizer_class": .text("LlamaTokenizer"),
+            "bos_token": begin.map { .text($0) } ?? .null,
+            "eos_token": .text(end),
+            "unk_token": .text(unknown),
+            "add_bos_token": .bool(begin != nil),
+            "add_eos_token": .bool(false),
+            "legacy": .bool(true),
+            "clean_up_tokenization_spaces": .bool(false),
+        ])
+        .file
     }
 }

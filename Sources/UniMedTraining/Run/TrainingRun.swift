@@ -146,16 +146,20 @@ public final class TrainingRun {
         let (device, weights) = (recipe.torchDevice, recipe.weights)
         return try training {
             try Runtime.seed(recipe.seed)
+            // What a file has is not drawn: those weights get memory when they are read.
+            let unplaced = WeightBuilder(device: .meta)
             let model = try UniMed(
                 configuration,
                 builder: WeightBuilder(device: device),
+                visionBuilder: weights.vision == nil ? nil : unplaced,
+                languageBuilder: weights.language == nil ? nil : unplaced,
                 frozenType: weights.frozenType?.dtype
             )
             if let path = weights.vision {
-                try model.vision.load(Checkpoint.open(resolve(path)))
+                try model.vision.load(Checkpoint.open(resolve(path)), device: device)
             }
             if let path = weights.language {
-                try model.language.load(Checkpoint.open(resolve(path)))
+                try model.language.load(Checkpoint.open(resolve(path)), device: device)
             }
             if weights.language == nil {
                 // A model from scratch starts with coordinates that know their order.

@@ -71,7 +71,9 @@ extension CheckpointSummary {
         let width = min(tensors.map(\.key.count).max() ?? 0, 80)
         var lines = tensors.map { tensor in
             let type = tensor.dtype.rawValue.padding(toLength: 8, withPad: " ", startingAt: 0)
-            return "\(padded(tensor.key, width))  \(type)  \(byteText(tensor.byteCount))  \(tensor.shape)"
+            let size = byteText(tensor.byteCount)
+            let space = String(repeating: " ", count: max(0, 8 - size.count))
+            return "\(padded(tensor.key, width))  \(type)  \(space)\(size)  \(tensor.shape)"
         }
         for total in totals {
             lines.append(
