@@ -12,12 +12,12 @@ enum ThreadWaiting {
     /// ten times slower. OpenMP reads its settings before the program begins, so the program begins anew with them.
     static func limitSpinning() {
         #if os(Linux)
-        guard getenv("GOMP_SPINCOUNT") == nil, getenv("OMP_WAIT_POLICY") == nil,
-            let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        else { return }
-        setenv("GOMP_SPINCOUNT", spinCount, 1)
-        // Returns only where it fails; the program then goes on as it is.
-        execv(program, CommandLine.unsafeArgv)
+            guard getenv("GOMP_SPINCOUNT") == nil, getenv("OMP_WAIT_POLICY") == nil,
+                let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+            else { return }
+            setenv("GOMP_SPINCOUNT", spinCount, 1)
+            // Returns only where it fails; the program then goes on as it is.
+            execv(program, CommandLine.unsafeArgv)
         #endif
     }
 }
