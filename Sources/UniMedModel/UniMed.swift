@@ -156,7 +156,11 @@ public final class UniMed: Module {
         let image = try aligned.reshape(-1, configuration.language.hiddenSize).dropout(
             training ? dropout.visualTokens : 0
         )
-        return (try order(Tensor.cat([text, image])), weights)
+        // The weights of filler are nobody's.
+        let ownWeights = try weights.map { weights throws(TorchError) in
+            try weights.narrow(0, start: 0, length: batch.imageCount)
+        }
+        return (try order(Tensor.cat([text, image])), ownWeights)
     }
 
     /// The language loss of a batch: the mean over all answer tokens.

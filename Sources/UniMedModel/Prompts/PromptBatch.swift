@@ -10,8 +10,10 @@ public struct PromptBatch {
     let textTokens: Tensor
     /// For each place of the row its embedding, text tokens first, then image tokens; `nil` where they are the row already.
     let order: RowPlacement?
-    /// `[images, N, Dv]`: the vision features of the prompts with an image, in their order.
+    /// `[rounded images, N, Dv]`: the vision features of the prompts with an image, in their order, rounded up with zeros.
     public let features: Tensor?
+    /// The number of prompts with an image.
+    public let imageCount: Int
     /// The position in the connector's list of the task of each image.
     let imageTasks: [Int]
     /// The modality of each image, where its prompt names one.
@@ -33,8 +35,8 @@ public struct PromptBatch {
     ///   - prompts: At least one.
     ///   - features: `[images, N, Dv]`, one entry for each prompt that has an image, in their order.
     ///   - taskOrder: The tasks with a task token, in the connector's order.
-    ///   - roundsSizes: Whether the numbers of tokens, places and targets are rounded up, so that kernels compiled for a
-    ///     shape are found again: the CPU's in bfloat16. The results are the same.
+    ///   - roundsSizes: Whether the numbers of tokens, places, images and targets are rounded up, so that kernels compiled
+    ///     for a shape are found again: the CPU's in bfloat16. The results are the same.
     /// - Throws: ``TorchError`` when images and prompts do not fit together.
     public init(
         _ prompts: [EncodedPrompt],
@@ -54,8 +56,8 @@ public struct PromptBatch {
         }
         layout = try SequenceLayout(
             lengths: prompts.map(\.tokens.count),
-            tokenMultiple: roundsSizes ? 64 : 1,
-            placeMultiple: roundsSizes ? 16 : 1,
+            tokenMultiple: roundsSizes ? Self.tokenMultiple : 1,
+            placeMultiple: roundsSizes ? Self.placeMultiple : 1,
             device: device
         )
         var text: [Int] = []
@@ -95,7 +97,7 @@ public struct PromptBatch {
         }
         targetCount = targets.count
         if roundsSizes {
-            let filler = (64 - targets.count % 64) % 64
+            let filler = Self.filler(for: targets.count, multiple: Self.targetMultiple)
             targetRows.append(contentsOf: repeatElement(-1, count: filler))
             targets.append(contentsOf: repeatElement(EncodedPrompt.noTarget, count: filler))
         }
@@ -105,13 +107,37 @@ public struct PromptBatch {
         roundedTargets = try Tensor(targets).to(device)
         self.targetCounts = targetCounts
         tasks = prompts.map(\.task)
-        self.features = try features?.to(device)
+        imageCount = withImage.count
+        // A task without a token of its own (qa with an image) uses the first.
+        var imageTasks = withImage.map { taskOrder.firstIndex(of: $0.task) ?? 0 }
+        var imageModalities = withImage.map(\.modality)
+        let filler = roundsSizes ? Self.filler(for: imageCount, multiple: Self.imageMultiple) : 0
+        if let features, filler > 0, let task = imageTasks.last, let modality = imageModalities.last {
+            let none = try Tensor.zeros(
+                [filler] + features.shape.dropFirst(),
+                dtype: features.dtype,
+                device: features.device
+            )
+            self.features = try Tensor.cat([features, none]).to(device)
+            imageTasks += repeatElement(task, count: filler)
+            imageModalities += repeatElement(modality, count: filler)
+            imageRow += filler * imageTokenCount
+        } else {
+            self.features = try features?.to(device)
+        }
+        self.imageTasks = imageTasks
+        self.imageModalities = imageModalities
         let isText = withImage.isEmpty && text.count == layout.tokenCount
         self.order = isText ? nil : try RowPlacement(order, sourceCount: imageRow, device: device)
-        // A task without a token of its own (qa with an image) uses the first.
-        imageTasks = withImage.map { taskOrder.firstIndex(of: $0.task) ?? 0 }
-        imageModalities = withImage.map(\.modality)
     }
+
+    private static let tokenMultiple = 128
+    private static let placeMultiple = 32
+    private static let imageMultiple = 4
+    private static let targetMultiple = 64
+
+    /// What brings a size to a multiple.
+    private static func filler(for size: Int, multiple: Int) -> Int { (multiple - size % multiple) % multiple }
 }
 
 /// Rows put in another order, with the way back for gradients.

@@ -217,6 +217,7 @@ final class JointTrainer {
                 features: rows.isEmpty ? nil : features?.gather(rows, device: model.device),
                 imageTokenCount: model.configuration.imageTokenCount,
                 taskOrder: model.configuration.connector.tasks,
+                roundsSizes: model.prefersRoundedSizes,
                 device: model.device
             )
             return (batch, part.map { $0.featureRow != nil })
