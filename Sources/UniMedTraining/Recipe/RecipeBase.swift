@@ -107,7 +107,7 @@ struct RecipeBase {
 
     // MARK: Paths
 
-    /// Where a recipe names paths that are relative to its folder. Those of data sets are relative to `data.root`.
+    /// Where a recipe names paths that are relative to its folder; those of data sets are relative to `data.root`.
     private static let paths = [
         ["data", "root"], ["tokenizer", "file"], ["weights", "vision"], ["weights", "language"],
     ]
