@@ -173,7 +173,11 @@ public struct Evaluator {
         if let pixels, pixels.count != size * size * 3 {
             throw .invalidOption(field: "pixels", expected: "\(size * size * 3) bytes", got: "\(pixels.count)")
         }
-        let encoder = PromptEncoder(tokenizer: tokenizer, imageTokenCount: model.configuration.imageTokenCount)
+        let encoder = PromptEncoder(
+            tokenizer: tokenizer,
+            imageTokenCount: model.configuration.imageTokenCount,
+            taskIdentifiers: model.configuration.taskIdentifiers
+        )
         var prompt = try wrapping { () throws(TokenizerError) in
             try encoder.evaluation(
                 task: task,
@@ -207,7 +211,11 @@ public struct Evaluator {
         from data: PreparedData,
         skipped: inout [EvaluationTable.Key: Int]
     ) throws(EvaluationError) -> [Question] {
-        let encoder = PromptEncoder(tokenizer: tokenizer, imageTokenCount: model.configuration.imageTokenCount)
+        let encoder = PromptEncoder(
+            tokenizer: tokenizer,
+            imageTokenCount: model.configuration.imageTokenCount,
+            taskIdentifiers: model.configuration.taskIdentifiers
+        )
         var questions: [Question] = []
         for index in selected(from: data) {
             let sample = data.samples[index]

@@ -93,6 +93,15 @@ struct CommandLineTests {
         #expect(counts["connector experts"]?.trained == 5 * (5632 * 4096 + 4096 + 4096 * 4096 + 4096))
         #expect(counts["language model"]?.frozen == 6_738_415_616)
         #expect(counts["language model LoRA"]?.trained == 19_988_480)
+
+        let rates = ["--device-rates", "h100", "--device-rates", "flops=1e12,bandwidth=1e11"]
+        let timed = try Program.run(["describe", recipe, "--modules"] + rates)
+        #expect(timed.status == 0, "\(timed.errors)")
+        #expect(timed.output.contains("llm.model.layers.*.self_attn.q_proj"))
+        #expect(timed.output.components(separatedBy: "The least time of a step").count == 3)
+        let refused = try Program.run(["describe", recipe, "--device-rates", "fast"])
+        #expect(refused.status == 2 && refused.failureLines.count == 1)
+        #expect(refused.errors.contains("device rates: expected one of h100"))
     }
 
     @Test func `a whole run evaluates, answers and reports`() throws {

@@ -1,8 +1,8 @@
+import Foundation
 import Testing
 import Torch
 import TorchNN
 import UniMedEvaluation
-import TorchNN
 import UniMedModel
 
 @Suite("Model description")
@@ -22,6 +22,7 @@ struct ModelDescriptionTests {
         #expect(description.cacheBytesPerToken == 2 * 32 * 4096 * 2)
         #expect(description.memory.optimizerState == 2 * description.memory.gradients)
         #expect(description.memory.frozenWeights == 2 * 6_738_415_616)
+        #expect(description.parameterCount == description.trainedCount + 6_738_415_616 + 985_894_528 + 2 * 1408)
     }
 
     @Test(
@@ -155,5 +156,149 @@ struct ModelDescriptionTests {
         #expect(larger.memory.activations == 2 * small.memory.activations)
         #expect((longer.operations.last?.forward ?? 0) > (small.operations.last?.forward ?? 0))
         #expect(larger.operations == small.operations)
+    }
+
+    @Test func `the vision encoder has the published number of weights`() throws {
+        let description = try ModelDescription(UniMedConfiguration())
+        let vision = try #require(description.parts.first { $0.name == "vision encoder" })
+        let (d, inner) = (1408, 6144)
+        // Attention without a bias of keys, MLP and two norms; 39 blocks; patches, class token and positions; `ln_vision`.
+        let block = 4 * d * d + 3 * d + 2 * d * inner + inner + d + 4 * d
+        #expect(vision.frozen == 39 * block + (588 * d + d) + d + 257 * d + 2 * d)
+        #expect(vision.frozen == 985_894_528 + 2 * d)
+    }
+
+    @Test func `modules are counted with the blocks together, and add up`() throws {
+        let description = try ModelDescription(UniMedConfiguration())
+        let modules = Dictionary(uniqueKeysWithValues: description.modules.map { ($0.name, $0) })
+        #expect(modules["llm.model.embed_tokens"]?.frozen == 32_000 * 4096)
+        #expect(modules["llm.model.layers.*.self_attn.q_proj"]?.frozen == 32 * 4096 * 4096)
+        #expect(modules["llm.model.layers.*.mlp.down_proj.lora_A"]?.trained == 32 * 8 * 11_008)
+        #expect(modules["connector.experts.first"]?.trained == 5 * (5632 * 4096 + 4096))
+        #expect(modules["connector.task_tokens"]?.trained == 5 * 5632)
+        #expect(description.modules.reduce(0) { $0 + $1.parameters } == description.parameterCount)
+        #expect(description.modules.reduce(0) { $0 + $1.trained } == description.trainedCount)
+        #expect(description.parts.reduce(0) { $0 + $1.parameters } == description.parameterCount)
+    }
+
+    @Test func `the least time of the paper's step on an H100 is about 30 ms`() throws {
+        let description = try ModelDescription(
+            UniMedConfiguration(),
+            precision: .bfloat16,
+            training: .init(frozenType: .bfloat16, isAccelerated: true)
+        )
+        let rates = try DeviceRates(parsing: "h100")
+        #expect(rates == DeviceRates(name: "h100", operationsPerSecond: 798e12, bytesPerSecond: 3e12))
+        let floor = description.floor(on: rates)
+        let parts = Dictionary(uniqueKeysWithValues: floor.parts.map { ($0.name, $0) })
+        #expect(abs((parts["language model"]?.seconds ?? 0) - 0.018) < 0.0015)
+        #expect(abs((parts["optimizer"]?.seconds ?? 0) - 0.0068) < 0.0003)
+        #expect((parts["connector"]?.operationSeconds ?? 0) < 0.0015)
+        #expect(parts["vision encoder"] == nil)
+        #expect((0.025...0.031).contains(floor.seconds))
+        #expect(abs(floor.samplesPerSecond - 4 / floor.seconds) < 1e-9)
+        // One sample is too few for the products to hide the weights' way.
+        let single = try ModelDescription(
+            UniMedConfiguration(),
+            precision: .bfloat16,
+            sample: .init(batchSize: 1),
+            training: .init(frozenType: .bfloat16)
+        ).floor(on: rates)
+        let language = try #require(single.parts.first { $0.name == "language model" })
+        #expect(language.transferSeconds > language.operationSeconds)
+    }
+
+    @Test func `optimizer state, frozen type, checkpointing and accumulation change what they say`() throws {
+        func describe(_ training: ModelDescription.TrainingSettings) throws -> ModelDescription {
+            try ModelDescription(UniMedConfiguration(), precision: .bfloat16, training: training)
+        }
+        let standard = try describe(.init())
+        let trained = standard.trainedCount
+        #expect(standard.memory.optimizerState == 8 * trained)
+        #expect(standard.storage.checkpoint == 12 * trained)
+        #expect(standard.memory.visionWeights == 2 * (985_894_528 + 2 * 1408))
+
+        let narrow = try describe(.init(stateType: .bfloat16))
+        #expect(narrow.memory.optimizerState == 4 * trained && narrow.storage.checkpoint == 8 * trained)
+        let bytes = { (description: ModelDescription) in description.stepWork.last?.bytes }
+        #expect(bytes(standard) == 28 * Double(trained) && bytes(narrow) == 20 * Double(trained))
+
+        let wide = try describe(.init(frozenType: .float32))
+        #expect(wide.memory.frozenWeights == 2 * standard.memory.frozenWeights)
+        #expect(wide.storage.model - standard.storage.model == standard.memory.frozenWeights)
+
+        let checkpointed = try describe(.init(gradientCheckpointing: true))
+        #expect(checkpointed.memory.activations < standard.memory.activations / 4)
+        #expect(checkpointed.memory.weightCopies < standard.memory.weightCopies)
+        let (again, once) = (try #require(checkpointed.operations.last), try #require(standard.operations.last))
+        #expect(again.forward == once.forward)
+        // The blocks once more, without the vocabulary's head of the 16 predicted tokens.
+        let head = 2.0 * 16 * 4096 * 32_000
+        #expect(abs(again.backward - once.backward - (once.forward - head)) < 1)
+
+        let accumulated = try describe(.init(accumulation: 4))
+        #expect(accumulated.memory == standard.memory && accumulated.operations == standard.operations)
+        #expect(accumulated.stepWork[0].operations == 4 * standard.stepWork[0].operations)
+        #expect(accumulated.stepWork.last == standard.stepWork.last)
+
+        let encoding = try describe(.init(keepsFeatures: false))
+        #expect(encoding.stepWork.first?.name == "vision encoder")
+        #expect(encoding.stepWork.first?.operations == 4 * encoding.operations[0].forward)
+        #expect(Array(encoding.stepWork.dropFirst()) == standard.stepWork)
+    }
+
+    @Test func `an accelerator sorts the tokens of a sparse router only where that saves most products`() throws {
+        func experts(_ count: Int, isAccelerated: Bool) throws -> Double? {
+            var configuration = UniMedConfiguration()
+            configuration.connector = ConnectorConfiguration(expertCount: count, router: .sparse(topK: 2))
+            let description = try ModelDescription(configuration, training: .init(isAccelerated: isAccelerated))
+            return description.operations.first { $0.name == "connector experts" }?.forward
+        }
+        let one = 2.0 * 64 * (5632 * 4096 + 4096 * 4096)
+        #expect(try experts(5, isAccelerated: false) == 2 * one)
+        #expect(try experts(5, isAccelerated: true) == 5 * one)
+        #expect(try experts(16, isAccelerated: true) == 2 * one)
+    }
+
+    @Test func `a description is one document`() throws {
+        let description = try ModelDescription(Tiny.configuration)
+        let data = try JSONEncoder().encode(description)
+        #expect(try JSONDecoder().decode(ModelDescription.self, from: data) == description)
+        let json = try #require(JSONSerialization.jsonObject(with: data) as? [String: Any])
+        #expect(json["parameterCount"] as? Int == description.parameterCount)
+        let part = try #require((json["parts"] as? [[String: Any]])?.first)
+        let parameters = try #require(description.parts.first?.parameters)
+        #expect(part["parameters"] as? Int == parameters)
+        let expected = ["float32": 4 * parameters, "bfloat16": 2 * parameters, "float16": 2 * parameters]
+        #expect(part["bytes"] as? [String: Int] == expected)
+    }
+}
+
+@Suite("Device rates")
+struct DeviceRatesTests {
+    @Test func `rates are read as numbers or by name`() throws {
+        let rates = try DeviceRates(parsing: "bandwidth=2e11,flops=1.5e12")
+        #expect(rates.operationsPerSecond == 1.5e12 && rates.bytesPerSecond == 2e11)
+        #expect(try DeviceRates(parsing: "h100") == DeviceRates.known[0])
+    }
+
+    @Test(
+        arguments: [
+            "", "h200000", "flops=1e12", "flops=1e12,bandwidth=0", "flops=1e12,bandwidth=2,flops=3", "flops,bandwidth",
+            "flops=1e12,bandwidth=1e11,price=3", "flops=inf,bandwidth=1", "flops=1e12;bandwidth=1e11",
+        ]
+    )
+    func `anything else is refused with what is expected`(text: String) throws {
+        let error = #expect(throws: EvaluationError.self) { try DeviceRates(parsing: text) }
+        #expect(error?.description.contains("flops=798e12,bandwidth=3.0e12") == true)
+        #expect(error?.description.hasSuffix("got '\(text)'") == true)
+    }
+
+    @Test func `a machine's own rates can be measured`() throws {
+        let rates = try DeviceRates.measure(.cpu, dtype: .float32, duration: .milliseconds(50))
+        // Any machine that runs this does a GFLOP/s and a GB/s, and none does a PFLOP/s or 100 TB/s.
+        #expect((1e9...1e15).contains(rates.operationsPerSecond))
+        #expect((1e9...1e14).contains(rates.bytesPerSecond))
+        #expect(rates.name.hasPrefix("cpu"))
     }
 }

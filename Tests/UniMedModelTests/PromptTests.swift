@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import Torch
 import TorchNN
@@ -44,6 +45,19 @@ struct PromptTests {
     func `every task is named by its tag`(task: MedicalTask) throws {
         let prompt = try encoder.training(task: task, instruction: "x", answer: "y", hasImage: task.usesImage)
         #expect(try text(prompt.tokens).contains(" \(task.promptTag) x"))
+    }
+
+    @Test func `without task identifiers a prompt is the instruction alone`() throws {
+        let encoder = PromptEncoder(tokenizer: tokenizer, imageTokenCount: 4, taskIdentifiers: false)
+        let task = MedicalTask.visualQuestionAnswering
+        let prompt = try encoder.training(task: task, instruction: "Is this a CT?", answer: "no", hasImage: true)
+        #expect(try text(prompt.tokens) == "[INST] <Img>****</Img> Is this a CT?  [/INST]no")
+        let question = try encoder.evaluation(task: .questionAnswering, instruction: "Q?", hasImage: false)
+        #expect(try text(question.tokens) == "[INST] Q? [/INST]")
+        var configuration = UniMedConfiguration()
+        configuration.taskIdentifiers = false
+        let data = try JSONEncoder().encode(configuration)
+        #expect(try JSONDecoder().decode(UniMedConfiguration.self, from: data) == configuration)
     }
 
     @Test func `an evaluation prompt is a training prompt without its answer`() throws {

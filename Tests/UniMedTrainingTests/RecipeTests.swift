@@ -67,6 +67,13 @@ struct RecipeTests {
         #expect(recipe.training.schedule.warmupSteps == 10_000)
         #expect(recipe.training.optimizer == AdamWConfiguration())
         #expect(recipe.training.batchSize == 4)
+        let rate = recipe.training.learningRate
+        #expect(rate.peak == 1e-5 && rate.lowest == 1e-7)
+        #expect(recipe.data.imageSize == 224 && recipe.data.rates == .proportional && recipe.data.balance == .samples)
+        #expect(recipe.training.gradientClipping == nil && recipe.training.accumulation == 1)
+        #expect(recipe.training.dropout == DropoutRates() && recipe.training.lengthExponent == 0)
+        #expect(recipe.precision == .bfloat16 && recipe.weights.frozenType == .bfloat16)
+        #expect(recipe.evaluation.split == .test && recipe.visionPretraining == nil)
     }
 
     /// Text to replace in the minimal recipe, what to put there, the field that must be named.

@@ -12,9 +12,13 @@ public struct UniMedConfiguration: Codable, Sendable, Equatable {
     public var language: LlamaConfiguration
     /// What of the language model is trained.
     public var fineTuning: FineTuning
+    /// Whether prompts name their task, as in `[vqa]` (Uni-Med table 1; table 5 shows both).
+    ///
+    /// Default: they do.
+    public var taskIdentifiers: Bool
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case vision, resampler, connector, language, fineTuning
+        case vision, resampler, connector, language, fineTuning, taskIdentifiers
     }
 
     /// Makes a configuration.
@@ -23,13 +27,15 @@ public struct UniMedConfiguration: Codable, Sendable, Equatable {
         resampler: ResamplerConfiguration = .projection(rate: 4),
         connector: ConnectorConfiguration = .init(),
         language: LlamaConfiguration = .init(),
-        fineTuning: FineTuning = .lowRank(LowRankConfiguration())
+        fineTuning: FineTuning = .lowRank(LowRankConfiguration()),
+        taskIdentifiers: Bool = true
     ) {
         self.vision = vision
         self.resampler = resampler
         self.connector = connector
         self.language = language
         self.fineTuning = fineTuning
+        self.taskIdentifiers = taskIdentifiers
     }
 
     /// Reads a configuration; what is not named has the paper's value.
@@ -42,9 +48,22 @@ public struct UniMedConfiguration: Codable, Sendable, Equatable {
         language = try container.decodeIfPresent(LlamaConfiguration.self, forKey: .language) ?? .init()
         fineTuning =
             try container.decodeIfPresent(FineTuning.self, forKey: .fineTuning) ?? .lowRank(LowRankConfiguration())
+        taskIdentifiers = try container.decodeIfPresent(Bool.self, forKey: .taskIdentifiers) ?? true
         if let problem = resampler.problem(gridSize: vision.gridSize) {
             try container.require(false, .resampler, problem + " of the vision transformer")
         }
+    }
+
+    /// Writes every value; task identifiers where there are none.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(vision, forKey: .vision)
+        try container.encode(resampler, forKey: .resampler)
+        try container.encode(connector, forKey: .connector)
+        try container.encode(language, forKey: .language)
+        try container.encode(fineTuning, forKey: .fineTuning)
+        // Left out where it is the default, so that the keys of runs that know nothing of it stay what they are.
+        if !taskIdentifiers { try container.encode(false, forKey: .taskIdentifiers) }
     }
 
     /// The number of tokens an image has in the language model: `Nv / α`.

@@ -43,7 +43,13 @@ extension ProjectionExperts {
             return try separate(tokens, groups).reshape(tokens.size(0), count, -1)
         case .sparse(let experts, let weights):
             let perToken = experts.size(-1)
-            guard isWorthSorting(experts: perToken, on: tokens.device) else {
+            guard
+                ExpertSorting.isWorthwhile(
+                    expertCount: expertCount,
+                    perToken: perToken,
+                    onCPU: tokens.device.isCPU
+                )
+            else {
                 return try weighted(tokens, by: routing.weights(for: tokens, expertCount: expertCount))
             }
             let shape = [tokens.size(0), tokens.size(1), perToken]
@@ -58,18 +64,21 @@ extension ProjectionExperts {
         }
     }
 
-    /// Whether sorting tokens by expert costs less than the products it saves.
-    ///
-    /// The CPU always gains. An accelerator has to wait for the routing before it knows the groups, and its small products
-    /// are far from its peak, so that it should save most of them.
-    private func isWorthSorting(experts perToken: Int, on device: Device) -> Bool {
-        device.isCPU || expertCount >= 4 * perToken
-    }
-
     /// The outputs of each row's experts: `[rows · perRow, Dt]`, in the order of the rows.
     private func separate(_ tokens: Tensor, _ groups: ExpertGroups) throws(TorchError) -> Tensor {
         let rows = try tokens.reshape(-1, tokens.size(-1))
         return try groups.restore(separate(groups.gather(rows), sizes: groups.sizes))
+    }
+}
+
+/// When tokens that need only some of the experts are sorted by expert.
+package enum ExpertSorting {
+    /// Whether sorting costs less than the products it saves.
+    ///
+    /// The CPU always gains. An accelerator has to wait for the routing before it knows the groups, and its small products
+    /// are far from its peak, so that it should save most of them.
+    package static func isWorthwhile(expertCount: Int, perToken: Int, onCPU: Bool) -> Bool {
+        onCPU || expertCount >= 4 * perToken
     }
 }
 

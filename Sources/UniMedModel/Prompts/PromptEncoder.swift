@@ -45,17 +45,25 @@ public enum EvaluationPromptForm: String, Codable, Sendable {
 public struct PromptEncoder: Sendable {
     private let tokenizer: any Tokenizer
     private let imageTokenCount: Int
+    private let taskIdentifiers: Bool
     private let maximumLength: Int?
 
     /// Makes an encoder.
     ///
     /// - Parameters:
     ///   - imageTokenCount: `Nv/α`: the places an image takes.
+    ///   - taskIdentifiers: Whether a prompt names its task, as ``UniMedConfiguration/taskIdentifiers`` says. Default: it does.
     ///   - maximumLength: Longer training sequences lose the beginning of the instruction after the task's tag, since
     ///     what is asked stands at its end; where that is not enough, the end of the answer. `nil` never cuts.
-    public init(tokenizer: any Tokenizer, imageTokenCount: Int, maximumLength: Int? = nil) {
+    public init(
+        tokenizer: any Tokenizer,
+        imageTokenCount: Int,
+        taskIdentifiers: Bool = true,
+        maximumLength: Int? = nil
+    ) {
         self.tokenizer = tokenizer
         self.imageTokenCount = imageTokenCount
+        self.taskIdentifiers = taskIdentifiers
         self.maximumLength = maximumLength
     }
 
@@ -69,7 +77,7 @@ public struct PromptEncoder: Sendable {
         hasImage: Bool
     ) throws(TokenizerError) -> EncodedPrompt {
         var tokens = tokenizer.bosID.map { [$0] } ?? []
-        for piece in PromptEncoder.pieces(
+        for piece in pieces(
             task: task,
             instruction: instruction,
             hasImage: hasImage,
@@ -118,7 +126,7 @@ public struct PromptEncoder: Sendable {
         let bos = tokenizer.bosID.map { [$0] } ?? []
         var tokens = bos
         var isFirst = true
-        for piece in PromptEncoder.pieces(task: task, instruction: instruction, hasImage: hasImage, spaces: spaces) {
+        for piece in pieces(task: task, instruction: instruction, hasImage: hasImage, spaces: spaces) {
             switch piece {
             case .text(let text):
                 if form == .published, isFirst { tokens += bos }
@@ -145,7 +153,7 @@ public struct PromptEncoder: Sendable {
         guard excess > 0 else { return }
         var tag = ""
         var ending = ""
-        if case .text(let text)? = Self.pieces(task: task, instruction: "", hasImage: hasImage, spaces: 1).last {
+        if case .text(let text)? = pieces(task: task, instruction: "", hasImage: hasImage, spaces: 1).last {
             tag = String(text.dropLast(Self.instructionEnd.count + 1))
             ending = Self.instructionEnd
         }
@@ -164,9 +172,10 @@ public struct PromptEncoder: Sendable {
         case image
     }
 
-    private static func pieces(task: MedicalTask, instruction: String, hasImage: Bool, spaces: Int) -> [Piece] {
-        let end = String(repeating: " ", count: spaces) + instructionEnd
-        guard hasImage else { return [.text("[INST] \(task.promptTag) \(instruction)\(end)")] }
-        return [.text("[INST] <Img>"), .image, .text("</Img> \(task.promptTag) \(instruction)\(end)")]
+    private func pieces(task: MedicalTask, instruction: String, hasImage: Bool, spaces: Int) -> [Piece] {
+        let end = String(repeating: " ", count: spaces) + Self.instructionEnd
+        let text = (taskIdentifiers ? task.promptTag + " " : "") + instruction + end
+        guard hasImage else { return [.text("[INST] " + text)] }
+        return [.text("[INST] <Img>"), .image, .text("</Img> " + text)]
     }
 }

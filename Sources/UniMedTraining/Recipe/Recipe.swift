@@ -3,7 +3,7 @@ public import Torch
 public import UniMedModel
 import Yams
 
-/// Everything a run depends on: one YAML file.
+/// Everything a run depends on: one YAML file, which may build on another one.
 ///
 /// A recipe names the data, the tokenizer, the sizes of the model, the optional pretraining of its vision transformer,
 /// the joint training of all tasks and the evaluation. Unknown keys and settings that contradict each other are errors
@@ -135,8 +135,16 @@ public struct Recipe: Codable, Sendable, Equatable {
 
     /// Reads a recipe file.
     ///
+    /// `base: other.yaml` takes everything from another recipe, relative to the folder of this one, but what is said here:
+    /// mappings are merged key by key; lists, numbers and texts, and a mapping marked `!replace`, take the base's place.
+    ///
     /// - Throws: ``RecipeError`` that names the file, the field or line, and what is wrong.
     public static func load(contentsOf file: URL) throws(RecipeError) -> Recipe {
+        try parse(text(of: file), file: file.path)
+    }
+
+    /// What a recipe file says.
+    static func text(of file: URL) throws(RecipeError) -> String {
         let data: Data
         do {
             data = try Data(contentsOf: file)
@@ -147,20 +155,25 @@ public struct Recipe: Codable, Sendable, Equatable {
         guard let text = String(data: data, encoding: .utf8) else {
             throw RecipeError("not UTF-8 text", file: file.path)
         }
-        return try parse(text, file: file.path)
+        return text
     }
 
     /// Reads a recipe's text.
     ///
     /// - Parameters:
     ///   - text: YAML.
-    ///   - file: The path that errors name.
+    ///   - file: The path that errors name, and that a base is relative to.
     /// - Throws: ``RecipeError`` that names the field or line and what is wrong.
     public static func parse(_ text: String, file: String? = nil) throws(RecipeError) -> Recipe {
+        let based = try RecipeBase(text, file: file)
         do {
-            return try YAMLDecoder().decode(Recipe.self, from: text)
+            return try YAMLDecoder().decode(Recipe.self, from: based.node)
         } catch {
-            throw RecipeError(decoding: error, file: file)
+            let error = RecipeError(decoding: error, file: file)
+            guard let base = based.name else { throw error }
+            // The fault may stand in either file, or in what they say together.
+            let hint = "together with the base \(base); a mapping marked !replace takes the base's place"
+            throw RecipeError("\(error.problem) (\(hint))", file: error.file, field: error.field, line: error.line)
         }
     }
 

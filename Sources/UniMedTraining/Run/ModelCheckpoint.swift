@@ -82,7 +82,11 @@ public final class ModelCheckpoint {
 
     /// Writes prompts for the model.
     public var promptEncoder: PromptEncoder {
-        PromptEncoder(tokenizer: tokenizer, imageTokenCount: model.configuration.imageTokenCount)
+        PromptEncoder(
+            tokenizer: tokenizer,
+            imageTokenCount: model.configuration.imageTokenCount,
+            taskIdentifiers: model.configuration.taskIdentifiers
+        )
     }
 
     /// Writes the folder; it is there completely or not at all.

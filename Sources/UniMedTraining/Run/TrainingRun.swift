@@ -323,6 +323,7 @@ public final class TrainingRun {
             encoder: PromptEncoder(
                 tokenizer: tokenizer,
                 imageTokenCount: model.configuration.imageTokenCount,
+                taskIdentifiers: model.configuration.taskIdentifiers,
                 maximumLength: recipe.training.maximumLength
             ),
             plan: viewPlan(data),
