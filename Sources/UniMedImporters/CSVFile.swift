@@ -15,7 +15,8 @@ struct CSVFile {
     init(contentsOf url: URL, importer: String) throws(ImportError) {
         let data = try importing(importer) { () throws(DataError) in try DataFile.read(url) }
         var parser = Parser(bytes: [UInt8](data))
-        guard let header = parser.next(), case .success(let names) = header.fields, names.contains(where: { !$0.isEmpty })
+        guard let header = parser.next(), case .success(let names) = header.fields,
+            names.contains(where: { !$0.isEmpty })
         else {
             throw ImportError(.malformed, "expected a header of UTF-8 text", file: url.path, importer: importer)
         }

@@ -113,7 +113,8 @@ public struct PathVQAImporter: DatasetImporter {
                 image: image,
                 question: question,
                 choices: isClosed ? (answer.first?.isUppercase == true ? ["Yes", "No"] : ["yes", "no"]) : nil,
-                answer: isClosed ? (answer.first?.isUppercase == true ? answer.capitalized : answer.lowercased()) : answer
+                answer: isClosed
+                    ? (answer.first?.isUppercase == true ? answer.capitalized : answer.lowercased()) : answer
             )
         }
     }

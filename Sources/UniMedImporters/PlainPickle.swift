@@ -148,7 +148,8 @@ struct PlainPickle {
 
     private mutating func append(_ items: [Item]) throws(DataError) {
         let inner = try depth(around: items)
-        guard stack.count > marks.last ?? 0, let last = stack.indices.last, case .list(var list) = stack[last].value else {
+        guard stack.count > marks.last ?? 0, let last = stack.indices.last, case .list(var list) = stack[last].value
+        else {
             throw malformed("only lists are appended to")
         }
         // The old value goes first, so that the list grows in place.
@@ -160,7 +161,8 @@ struct PlainPickle {
     private mutating func set(_ items: [Item]) throws(DataError) {
         let inner = try depth(around: items)
         guard items.count % 2 == 0 else { throw malformed("a key has no value") }
-        guard stack.count > marks.last ?? 0, let last = stack.indices.last, case .dictionary(var pairs) = stack[last].value
+        guard stack.count > marks.last ?? 0, let last = stack.indices.last,
+            case .dictionary(var pairs) = stack[last].value
         else { throw malformed("only dictionaries have keys") }
         stack[last].value = .none
         for index in stride(from: 0, to: items.count, by: 2) {
