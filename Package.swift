@@ -77,7 +77,7 @@ let package = Package(
         .systemLibrary(name: "CLibTIFF", pkgConfig: "libtiff-4", providers: [.apt(["libtiff-dev"])]),
         .target(name: "CImageCodecs", dependencies: ["CLibPNG", "CLibJPEG", "CLibTIFF"]),
         room("UniMedImaging", ["CImageCodecs"]),
-        room("UniMedImporters", ["UniMedData", "UniMedImaging"]),
+        room("UniMedImporters", ["UniMedData", "UniMedImaging", "CZip"]),
         room("UniMedReports", ["UniMedData", "UniMedMetrics", mustache]),
 
         // The model, and what is done with it.

@@ -25,7 +25,18 @@ public struct ImportReport: Codable, Sendable, Equatable {
     /// For each kind and reason the first few things that were left out, by file or record name.
     public private(set) var examples: [String: [String]] = [:]
 
+    /// What is not as expected although nothing is wrong with a single thing, in sentences: for example counts that
+    /// differ from those of the paper.
+    public var warnings: [String] { warningList ?? [] }
+    // Optional, so that reports written before there were warnings can still be read.
+    private var warningList: [String]?
+
     private static let exampleLimit = 5
+
+    private enum CodingKeys: String, CodingKey {
+        case tallies, examples
+        case warningList = "warnings"
+    }
 
     /// Makes an empty report.
     public init() {}
@@ -50,6 +61,17 @@ public struct ImportReport: Codable, Sendable, Equatable {
         tallies[kind, default: Tally()].skipped[reason, default: 0] += 1
         let key = "\(kind): \(reason)"
         if examples[key, default: []].count < ImportReport.exampleLimit { examples[key, default: []].append(item) }
+    }
+
+    /// Notes that many things were left out for the same reason, without examples.
+    public mutating func skipped(_ count: Int, _ kind: String, because reason: String) {
+        guard count > 0 else { return }
+        tallies[kind, default: Tally()].skipped[reason, default: 0] += count
+    }
+
+    /// Notes something about the data set as a whole.
+    public mutating func warn(_ warning: String) {
+        warningList = warnings + [warning]
     }
 
     /// Notes that a thing that had been imported is left out after all.

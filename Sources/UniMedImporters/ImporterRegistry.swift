@@ -43,7 +43,9 @@ public struct ImporterRegistry: Sendable {
     public let entries: [Entry]
 
     /// The importers that come with the library.
-    public static let standard = ImporterRegistry(entries: [
+    public static let standard = ImporterRegistry(entries: paperSets + medMNIST)
+
+    private static let paperSets: [Entry] = [
         Entry(name: "pubmedqa", summary: "PubMedQA, labelled questions: qa.") { (root, options) throws(ImportError) in
             try PubMedQAImporter(root: root, options: options)
         },
@@ -61,7 +63,45 @@ public struct ImporterRegistry: Sendable {
             (root, options) throws(ImportError) in
             try PascalVOCImporter(root: root, options: options)
         },
-    ])
+        Entry(name: "slake", summary: "SLAKE in English, split 6:1 by image: vqa, rec, reg.") {
+            (root, options) throws(ImportError) in
+            try SlakeImporter(root: root, options: options)
+        },
+        Entry(name: "slake-chinese", summary: "SLAKE with the Chinese questions: vqa, rec, reg.") {
+            (root, options) throws(ImportError) in
+            try SlakeImporter(root: root, options: options, language: .chinese)
+        },
+        Entry(name: "path-vqa", summary: "PathVQA: vqa.") { (root, options) throws(ImportError) in
+            try PathVQAImporter(root: root, options: options)
+        },
+        Entry(name: "sa-med2d", summary: "SA-Med2D-20M, Uni-Med's number of CT and MR masks: rec, reg.") {
+            (root, options) throws(ImportError) in
+            try SAMed2DImporter(root: root, options: options)
+        },
+        Entry(name: "sa-med2d-all", summary: "SA-Med2D-20M, every mask: rec, reg.") {
+            (root, options) throws(ImportError) in
+            try SAMed2DImporter(root: root, options: options, selection: .all)
+        },
+        Entry(name: "mimic-cxr", summary: "MIMIC-CXR-JPG with RadFM's reports, Uni-Med's number: rg.") {
+            (root, options) throws(ImportError) in
+            try MIMICCXRImporter(root: root, options: options)
+        },
+        Entry(name: "mimic-cxr-all", summary: "MIMIC-CXR-JPG with all of RadFM's reports: rg.") {
+            (root, options) throws(ImportError) in
+            try MIMICCXRImporter(root: root, options: options, trainCount: nil)
+        },
+        Entry(name: "mpx-single", summary: "MPx-Single of RadFM: rg.") { (root, options) throws(ImportError) in
+            try MPxSingleImporter(root: root, options: options)
+        },
+    ]
+
+    /// The 2-D sets of MedMNIST v2, each by the name of its file.
+    private static let medMNIST = MedMNISTImporter.subsets.map { subset in
+        Entry(name: subset.name, summary: "MedMNIST v2, \(subset.name): cls.") {
+            (root, options) throws(ImportError) in
+            try MedMNISTImporter(root: root, subset: subset.name, options: options)
+        }
+    }
 
     /// Makes a registry.
     ///
