@@ -189,7 +189,9 @@ public struct MedMNISTImporter: DatasetImporter {
     /// Reads the data set.
     public func importSamples(report: inout ImportReport) throws(ImportError) -> ImportedDataset {
         let path = try file()
-        let archive = try importing(Self.name) { () throws(DataError) -> Void in try archive.open(folder.url(path)) }
+        let archive = try importing(Self.name) { () throws(DataError) -> NumPyArchive in
+            try archive.open(folder.url(path))
+        }
         var result = ImportedDataset()
         for (name, split) in Self.splitNames {
             try importing(Self.name) { () throws(DataError) in
