@@ -20,7 +20,7 @@ struct CSVFile {
         else {
             throw ImportError(.malformed, "expected a header of UTF-8 text", file: url.path, importer: importer)
         }
-        columns = names.map { $0.trimmingCharacters(in: .whitespaces) }
+        let columns = names.map { $0.trimmingCharacters(in: .whitespaces) }
         guard Set(columns).count == columns.count else {
             throw ImportError(.malformed, "two columns have the same name", file: url.path, importer: importer)
         }
@@ -34,6 +34,7 @@ struct CSVFile {
             }
             rows.append(Row(line: record.line, fields: fields))
         }
+        self.columns = columns
         self.rows = rows
     }
 

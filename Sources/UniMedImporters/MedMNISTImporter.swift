@@ -170,7 +170,7 @@ public struct MedMNISTImporter: DatasetImporter {
         guard parts.count == 3, let index = Int(parts[2]), Self.splitNames.contains(where: { $0.name == parts[1] })
         else { throw ImagingError(.unreadableFile, file: reference.path, detail: "no picture has this path") }
         do throws(DataError) {
-            let archive = try archive.open(folder.url(parts[0]))
+            let archive = try self.archive.open(folder.url(parts[0]))
             let bytes = try archive.row(index, of: "\(parts[1])_images")
             let pixelCount = reference.width * reference.height
             if bytes.count == 3 * pixelCount {
@@ -189,7 +189,9 @@ public struct MedMNISTImporter: DatasetImporter {
     /// Reads the data set.
     public func importSamples(report: inout ImportReport) throws(ImportError) -> ImportedDataset {
         let path = try file()
-        let archive = try importing(Self.name) { () throws(DataError) -> Void in try archive.open(folder.url(path)) }
+        let archive = try importing(Self.name) { () throws(DataError) -> NumPyArchive in
+            try self.archive.open(folder.url(path))
+        }
         var result = ImportedDataset()
         for (name, split) in Self.splitNames {
             try importing(Self.name) { () throws(DataError) in

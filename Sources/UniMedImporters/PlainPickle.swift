@@ -38,6 +38,8 @@ struct PlainPickle {
         var value: PickleValue
         /// The levels of containers in it.
         var depth: Int
+        /// Whether it is a tuple, which does not grow.
+        var isTuple = false
     }
 
     private let bytes: [UInt8]
@@ -143,7 +145,7 @@ struct PlainPickle {
     }
 
     private mutating func makeList(_ items: [Item]) throws(DataError) {
-        stack.append(Item(value: .list(items.map(\.value)), depth: try depth(around: items)))
+        stack.append(Item(value: .list(items.map(\.value)), depth: try depth(around: items), isTuple: true))
     }
 
     private mutating func append(_ items: [Item]) throws(DataError) {
@@ -175,7 +177,7 @@ struct PlainPickle {
         guard let item = stack.last else { throw malformed("a value is missing") }
         switch item.value {
         // Containers may still grow; what they were at this moment is of no use.
-        case .list, .dictionary: memo[key] = .some(nil)
+        case .list where !item.isTuple, .dictionary: memo[key] = .some(nil)
         default: memo[key] = .some(item)
         }
     }

@@ -123,8 +123,11 @@ public struct SAMed2DImporter: DatasetImporter {
         }
         var result = ImportedDataset()
         var images = ImageTable()
+        // One division for all modalities, so that a case that was seen by two of them is in one split.
+        let rule = ImportOptions(validationFraction: 0, testFraction: 1.0 / 6, seed: options.seed)
+        let splits = rule.splits(of: groups.values.joined().map(\.caseName), label: Self.name)
         for (modality, masks) in groups.sorted(by: { $0.key < $1.key }) {
-            take(masks, modality: modality, images: &images, to: &result, report: &report)
+            take(masks, modality: modality, splits: splits, images: &images, to: &result, report: &report)
         }
         result.annotations = images.annotations.values.sorted { $0.image.path < $1.image.path }
         if selection == .paper {
@@ -160,12 +163,11 @@ public struct SAMed2DImporter: DatasetImporter {
     private func take(
         _ masks: [Mask],
         modality: String,
+        splits: [String: Split],
         images: inout ImageTable,
         to result: inout ImportedDataset,
         report: inout ImportReport
     ) {
-        let rule = ImportOptions(validationFraction: 0, testFraction: 1.0 / 6, seed: options.seed)
-        let splits = rule.splits(of: masks.map(\.caseName), label: "\(Self.name) \(modality)")
         var generator = SeededGenerator.derived(from: options.seed, label: "masks of \(Self.name) \(modality)")
         // The order of the names, so that the draw does not depend on the order of a list.
         let sorted = masks.sorted { $0.path < $1.path }
