@@ -115,7 +115,7 @@ public struct COCOImporter: DatasetImporter {
         var listed: Set<Int> = []
         for (number, record) in file.images.enumerated() {
             report.found(1, "image")
-            do {
+            do throws(Skip) {
                 let picture = try record.result.get()
                 guard listed.insert(picture.id).inserted else { throw Skip("another image has the same id") }
                 let reference = try reference(picture, stem: stem, drafts: &drafts)
@@ -130,7 +130,7 @@ public struct COCOImporter: DatasetImporter {
         let usable = Set(pictures.map(\.id))
         for (number, record) in file.annotations.enumerated() {
             let item = "\(stem) annotation \(number + 1)"
-            do {
+            do throws(Skip) {
                 let object = try record.result.get()
                 guard usable.contains(object.image_id) else {
                     throw Skip(listed.contains(object.image_id) ? "its image is left out" : "no image has its image_id")

@@ -94,7 +94,7 @@ public struct ConversationImporter: DatasetImporter {
         report.found(records.count, "record")
         for (number, record) in records.enumerated() {
             let item = "record \(number + 1)"
-            do {
+            do throws(Skip) {
                 try add(try record.result.get(), item: item, to: &drafts, report: &report)
                 report.imported(1, "record")
             } catch {
@@ -138,7 +138,7 @@ public struct ConversationImporter: DatasetImporter {
                 continue
             }
             number += 1
-            do {
+            do throws(Skip) {
                 let sample = try sample(
                     of: turns[position].value,
                     answer: turns[position + 1].value,
@@ -206,6 +206,18 @@ public struct ConversationImporter: DatasetImporter {
     private func box(in text: String, of image: ImageReference?) throws(Skip) -> BoundingBox {
         guard let image else { throw Skip("the task needs an image") }
         guard let box = NormalizedBox(parsing: text) else { throw Skip("no box of the form {<x0><y0><x1><y1>}") }
-        return box.pixels(width: image.width, height: image.height)
+        return BoundingBox(
+            xMin: Self.pixels(box.xMin, of: image.width),
+            yMin: Self.pixels(box.yMin, of: image.height),
+            xMax: Self.pixels(box.xMax, of: image.width),
+            yMax: Self.pixels(box.yMax, of: image.height)
+        )
+    }
+
+    /// An edge in pixels that becomes the same hundredth again, although normalising truncates.
+    private static func pixels(_ hundredths: Int, of size: Int) -> Double {
+        var edge = Double(hundredths) / 100 * Double(size)
+        while Int(edge / Double(size) * 100) < hundredths { edge = edge.nextUp }
+        return edge
     }
 }

@@ -5,7 +5,8 @@ import UniMedData
 @Suite("Command line")
 struct CommandLineTests {
     static let commands: [[String]] = [
-        [], ["demo"], ["data"], ["data", "prepare"], ["data", "stats"], ["data", "verify"], ["train"], ["evaluate"],
+        [], ["demo"], ["data"], ["data", "prepare"], ["data", "browse"], ["data", "stats"], ["data", "verify"],
+        ["train"], ["evaluate"],
         ["ask"], ["describe"], ["bench"], ["import"], ["export"], ["checkpoint"], ["checkpoint", "inspect"],
     ]
 
