@@ -52,7 +52,7 @@ struct DataPageTests {
     @Test func `the page needs no other file and lists every section`() {
         let html = page.html()
         #expect(!html.contains("http://") && !html.contains("https://") && !html.contains("<script"))
-        #expect(html.contains(#"<a href="#section-1">"#) && html.contains(#"id="section-2""#))
+        #expect(html.contains("<a href=\"#section-1\">") && html.contains("id=\"section-2\""))
         #expect(html.hasPrefix("<!DOCTYPE html>") && html.contains("</html>"))
     }
 }
