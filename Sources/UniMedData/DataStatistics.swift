@@ -34,6 +34,8 @@ public struct DataStatistics: Codable, Sendable, Equatable {
         public var topAnswers: [LabelCount]
         /// The number of samples by kind of question, the most frequent first.
         public var questionKinds: [LabelCount]
+        /// The number of samples by modality, the most frequent first; those without one are left out.
+        public var modalities: [LabelCount]
     }
 
     /// The number of samples.
@@ -88,7 +90,8 @@ public struct DataStatistics: Codable, Sendable, Equatable {
             longestAnswer: lengths.last ?? 0,
             differentAnswers: labels.count,
             topAnswers: Array(labels.prefix(topCount)),
-            questionKinds: count(samples.compactMap(\.questionKind))
+            questionKinds: count(samples.compactMap(\.questionKind)),
+            modalities: count(samples.compactMap(\.modality))
         )
     }
 
@@ -123,6 +126,7 @@ public struct DataStatistics: Codable, Sendable, Equatable {
         var text = lines[0] + "\n" + widths.map { String(repeating: "-", count: $0) }.joined(separator: "  ") + "\n"
         for (group, line) in zip(groups, lines.dropFirst()) {
             text += line + "\n"
+            if !group.modalities.isEmpty { text += "    modalities: \(DataStatistics.list(group.modalities))\n" }
             guard answers else { continue }
             if !group.questionKinds.isEmpty {
                 text += "    questions: \(DataStatistics.list(group.questionKinds))\n"

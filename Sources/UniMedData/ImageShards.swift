@@ -154,6 +154,11 @@ public final class ImageShards: Sendable {
         }
     }
 
+    /// Every image file with its picture's position, in the order in which they were written.
+    package var files: [(dataset: String, path: String, position: Int)] {
+        index.images.map { ($0.dataset, $0.path, $0.index) }
+    }
+
     /// The files that share one picture, by position; only positions with more than one file.
     package var sharedPictures: [Int: [(dataset: String, path: String)]] {
         Dictionary(grouping: index.images, by: \.index)

@@ -23,6 +23,21 @@ public enum JSONLines {
         in url: URL,
         _ body: (Record, Int) throws(DataError) -> Void
     ) throws(DataError) {
+        try forEachResult(type, in: url) { (record, line) throws(DataError) in try body(try record.get(), line) }
+    }
+
+    /// Reads the records of a file one after the other; a line that is no record does not end the reading.
+    ///
+    /// - Parameters:
+    ///   - type: The type of every record.
+    ///   - url: The file.
+    ///   - body: Is given each record, or why the line is none, and its line, counted from 1.
+    /// - Throws: ``DataError`` when the file cannot be read; or what `body` throws.
+    public static func forEachResult<Record: Decodable>(
+        _ type: Record.Type,
+        in url: URL,
+        _ body: (Result<Record, DataError>, Int) throws(DataError) -> Void
+    ) throws(DataError) {
         let data = try DataFile.read(url)
         let decoder = JSONDecoder()
         var number = 0
@@ -33,11 +48,11 @@ public enum JSONLines {
             let line = data[start..<end]
             start = end < data.endIndex ? data.index(after: end) : end
             guard line.contains(where: { $0 > UInt8(ascii: " ") }) else { continue }
-            let record: Record
+            let record: Result<Record, DataError>
             do {
-                record = try decoder.decode(type, from: line)
+                record = .success(try decoder.decode(type, from: line))
             } catch {
-                throw DataError.decoding(error, file: url.path, line: number)
+                record = .failure(DataError.decoding(error, file: url.path, line: number))
             }
             try body(record, number)
         }

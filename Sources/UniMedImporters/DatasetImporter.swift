@@ -28,6 +28,8 @@ public struct ImportOptions: Codable, Sendable, Equatable {
     public var seed: UInt64
     /// Other words for the names of objects, by the name in the data set, for example `WBC`: `white blood cell`.
     public var objectNames: [String: String]
+    /// Settings of one importer alone, by name, for example `labelColumn`; a name that it does not know is an error.
+    public var settings: [String: String]
 
     /// Makes settings.
     public init(
@@ -35,19 +37,26 @@ public struct ImportOptions: Codable, Sendable, Equatable {
         validationFraction: Double = 0.2,
         testFraction: Double = 0,
         seed: UInt64 = 0,
-        objectNames: [String: String] = [:]
+        objectNames: [String: String] = [:],
+        settings: [String: String] = [:]
     ) {
         self.dataset = dataset
         self.validationFraction = validationFraction
         self.testFraction = testFraction
         self.seed = seed
         self.objectNames = objectNames
+        self.settings = settings
     }
 
     /// Checks the values.
     ///
+    /// - Parameter known: The names of the settings that the importer understands.
     /// - Throws: ``ImportError`` that names the field.
-    public func validate() throws(ImportError) {
+    public func validate(settings known: [String] = []) throws(ImportError) {
+        if let unknown = settings.keys.sorted().first(where: { !known.contains($0) }) {
+            let names = known.isEmpty ? "it has none" : "there are \(known.joined(separator: ", "))"
+            throw ImportError(.invalid, "the importer has no such setting; \(names)", field: "settings.\(unknown)")
+        }
         for (field, value) in [("validationFraction", validationFraction), ("testFraction", testFraction)] {
             guard value >= 0, value <= 1 else {
                 throw ImportError(.invalid, "expected a number from 0 to 1, found \(value)", field: field)

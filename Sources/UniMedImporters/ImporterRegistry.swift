@@ -93,6 +93,26 @@ public struct ImporterRegistry: Sendable {
         Entry(name: "mpx-single", summary: "MPx-Single of RadFM: rg.") { (root, options) throws(ImportError) in
             try MPxSingleImporter(root: root, options: options)
         },
+        Entry(name: "json-lines", summary: "Samples as JSON lines: all tasks.") { (root, options) throws(ImportError) in
+            try SampleLinesImporter(root: root, options: options)
+        },
+        Entry(name: "llava", summary: "LLaVA conversations: all tasks.") { (root, options) throws(ImportError) in
+            try ConversationImporter(root: root, options: options)
+        },
+        Entry(name: "csv", summary: "A table of images and labels: cls.") { (root, options) throws(ImportError) in
+            try LabelTableImporter(root: root, options: options)
+        },
+        Entry(name: "class-folders", summary: "A folder of images per class: cls.") {
+            (root, options) throws(ImportError) in
+            try ClassFolderImporter(root: root, options: options)
+        },
+        Entry(name: "coco", summary: "Boxes in the layout of COCO: rec, reg.") { (root, options) throws(ImportError) in
+            try COCOImporter(root: root, options: options)
+        },
+        Entry(name: "masks", summary: "Label masks with a list of names: rec, reg.") {
+            (root, options) throws(ImportError) in
+            try LabelMaskImporter(root: root, options: options)
+        },
     ]
 
     /// The 2-D sets of MedMNIST v2, each by the name of its file.

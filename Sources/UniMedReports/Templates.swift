@@ -10,16 +10,70 @@ enum Templates {
         func escapeText(_ text: String) -> String { HTML.escape(text) }
     }
 
-    private static let page: MustacheTemplate = {
+    private static let page = template(source)
+    private static let dataPage = template(dataSource)
+
+    private static func template(_ source: String) -> MustacheTemplate {
         MustacheContentTypes.register(EscapedText(), named: "ESCAPED")
         do {
             return try MustacheTemplate(string: "{{% CONTENT_TYPE: ESCAPED}}\n" + source)
         } catch {
             preconditionFailure("the page's own template is well formed: \(error)")
         }
-    }()
+    }
 
     static func render(_ content: [String: Any]) -> String { page.render(content) }
+
+    static func renderData(_ content: [String: Any]) -> String { dataPage.render(content) }
+
+    private static let dataSource = """
+        <!DOCTYPE html>
+        <html lang="en">
+        <head>
+        <meta charset="utf-8">
+        <meta name="viewport" content="width=device-width, initial-scale=1">
+        <meta name="color-scheme" content="light dark">
+        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+        <title>{{title}}</title>
+        <style>{{{style}}}</style>
+        </head>
+        <body>
+        <main>
+        <h1>{{title}}</h1>
+        <dl class="facts">
+        {{#facts}}<div><dt>{{label}}</dt><dd>{{value}}</dd></div>
+        {{/facts}}</dl>
+        {{#notes}}<p class="note">{{.}}</p>
+        {{/notes}}
+        <div class="scroll"><table>
+        <thead><tr><th>Data set</th><th>Split</th><th>Task</th><th class="number">Samples</th>\
+        <th class="number">Shown</th></tr></thead>
+        <tbody>{{#sections}}<tr><td><a href="#{{anchor}}">{{dataset}}</a></td><td>{{split}}</td>\
+        <td><code>{{task}}</code></td><td class="number">{{count}}</td><td class="number">{{shown}}</td></tr>
+        {{/sections}}</tbody></table></div>
+        {{#sections}}
+        <section id="{{anchor}}">
+        <h2>{{dataset}}, {{split}}, <code>{{task}}</code></h2>
+        <div class="cards">
+        {{#cards}}<article class="card" style="--task: {{color}}">
+        <header><span class="tag">{{tag}}</span> <span class="dataset">{{name}}</span></header>
+        {{#picture}}<div class="picture"><div class="frame" style="--width: {{width}}; --height: {{height}}">\
+        <img alt="Sample picture of {{dataset}}" src="data:image/png;base64,{{{data}}}">\
+        {{#box}}<svg viewBox="0 0 {{frameWidth}} {{frameHeight}}" preserveAspectRatio="none" aria-hidden="true">\
+        <rect class="under" x="{{x}}" y="{{y}}" width="{{width}}" height="{{height}}"/>\
+        <rect class="annotated" x="{{x}}" y="{{y}}" width="{{width}}" height="{{height}}"/></svg>{{/box}}\
+        </div></div>{{/picture}}
+        <dl><dt>Prompt</dt><dd class="verbatim">{{prompt}}</dd><dt>Target</dt><dd class="verbatim answer">{{target}}</dd></dl>
+        <footer>{{#facts}}<span>{{label}} <b>{{value}}</b></span> {{/facts}}</footer>
+        </article>
+        {{/cards}}</div>
+        </section>
+        {{/sections}}
+        </main>
+        </body>
+        </html>
+
+        """
 
     private static let source = """
         <!DOCTYPE html>
@@ -176,6 +230,7 @@ enum Templates {
         .card dt { color: var(--quiet); font-size: .8rem; padding-top: .1rem; }
         .card dd { margin: 0; overflow-wrap: anywhere; }
         .answer { font-weight: 600; }
+        .verbatim { white-space: pre-wrap; }
         .card footer { margin-top: auto; font-size: .82rem; color: var(--quiet); display: flex; flex-wrap: wrap; gap: .8rem;
           font-variant-numeric: tabular-nums; }
         .card footer b { color: var(--ink); }

@@ -137,7 +137,9 @@ struct BadInputTests {
         let folder = try TemporaryFolder()
         let empty = folder.url.appendingPathComponent("empty")
         try FileManager.default.createDirectory(at: empty, withIntermediateDirectories: true)
-        for importer in ["pubmedqa", "medqa", "medpix", "bccd"] {
+        for importer in [
+            "pubmedqa", "medqa", "medpix", "bccd", "json-lines", "llava", "csv", "class-folders", "coco", "masks",
+        ] {
             let output = folder.path("out-\(importer)")
             let result = try Program.run(["data", "prepare", "--set", "\(importer)=\(empty.path)", "-o", output])
             expectRefusal(result, naming: empty.path)

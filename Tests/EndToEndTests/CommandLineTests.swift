@@ -5,7 +5,8 @@ import UniMedData
 @Suite("Command line")
 struct CommandLineTests {
     static let commands: [[String]] = [
-        [], ["demo"], ["data"], ["data", "prepare"], ["data", "stats"], ["data", "verify"], ["train"], ["evaluate"],
+        [], ["demo"], ["data"], ["data", "prepare"], ["data", "browse"], ["data", "stats"], ["data", "verify"],
+        ["train"], ["evaluate"],
         ["ask"], ["describe"], ["bench"], ["import"], ["export"], ["checkpoint"], ["checkpoint", "inspect"],
     ]
 
@@ -45,6 +46,7 @@ struct CommandLineTests {
         let commands = [
             ["describe", run.folder.path("recipe.yaml")], ["data", "stats", try run.prepared.path],
             ["data", "verify", try run.prepared.path],
+            ["data", "browse", try run.prepared.path, "-o", folder.path("page.html")],
             ["data", "prepare", run.folder.path("recipe.yaml"), "-o", folder.path("prepared")],
             ["train", run.folder.path("recipe.yaml"), "--run", run.run, "--data-folder", run.data],
             ["evaluate", run.run, "--data-folder", run.data, "--limit", "2", "-o", folder.path("evaluation")],

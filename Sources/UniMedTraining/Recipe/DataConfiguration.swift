@@ -112,13 +112,16 @@ public struct DatasetConfiguration: Codable, Sendable, Equatable {
     public var seed: UInt64?
     /// Other words for the names of objects, by the name in the data set.
     public var objectNames: [String: String]
+    /// Settings of the importer alone, by name, for example `labelColumn: dx`.
+    public var settings: [String: String]
     /// The number of studies, for `phantoms`.
     public var count: Int?
     /// How views of its training pictures are made; `nil` makes none.
     public var augmentation: AugmentationConfiguration?
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case importer, path, name, validationFraction, testFraction, seed, objectNames, count, augmentation
+        case importer, path, name, validationFraction, testFraction, seed, objectNames, settings, count
+        case augmentation
     }
 
     /// The name of the generator of synthetic studies.
@@ -133,6 +136,7 @@ public struct DatasetConfiguration: Codable, Sendable, Equatable {
         testFraction: Double = 0,
         seed: UInt64? = nil,
         objectNames: [String: String] = [:],
+        settings: [String: String] = [:],
         count: Int? = nil,
         augmentation: AugmentationConfiguration? = nil
     ) {
@@ -143,6 +147,7 @@ public struct DatasetConfiguration: Codable, Sendable, Equatable {
         self.testFraction = testFraction
         self.seed = seed
         self.objectNames = objectNames
+        self.settings = settings
         self.count = count
         self.augmentation = augmentation
     }
@@ -157,11 +162,13 @@ public struct DatasetConfiguration: Codable, Sendable, Equatable {
         testFraction = try container.decode(.testFraction, default: 0)
         seed = try container.decodeIfPresent(UInt64.self, forKey: .seed)
         objectNames = try container.decode(.objectNames, default: [:])
+        settings = try container.decode(.settings, default: [:])
         count = try container.decodeIfPresent(Int.self, forKey: .count)
         augmentation = try container.decodeIfPresent(AugmentationConfiguration.self, forKey: .augmentation)
         let isPhantoms = importer == Self.phantoms
         if isPhantoms {
             try container.require(path == nil, .path, "phantoms are made, not read: they have no folder")
+            try container.require(settings.isEmpty, .settings, "phantoms are made, not read: they have no importer")
         } else {
             try container.require(path != nil, .path, "missing: the importer \(importer) reads a folder")
             try container.require(count == nil, .count, "only phantoms are made in any number")

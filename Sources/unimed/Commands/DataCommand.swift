@@ -4,7 +4,9 @@ import ArgumentParser
 struct DataCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "data",
-        abstract: "Prepare data sets, count what is in them, check them.",
-        subcommands: [DataPrepareCommand.self, DataStatsCommand.self, DataVerifyCommand.self]
+        abstract: "Prepare data sets, look at them, count what is in them, check them.",
+        subcommands: [
+            DataPrepareCommand.self, DataBrowseCommand.self, DataStatsCommand.self, DataVerifyCommand.self,
+        ]
     )
 }

@@ -26,6 +26,15 @@ struct DataPrepareCommand: ParsableCommand {
     )
     var sets: [String] = []
 
+    @Option(
+        name: .customLong("setting"),
+        help: ArgumentHelp(
+            "With --set: a setting of one importer, such as csv.labelColumn=dx; may be repeated.",
+            valueName: "importer.setting=value"
+        )
+    )
+    var settings: [String] = []
+
     @OptionGroup var roots: DataRootOptions
 
     @Option(name: .shortAndLong, help: "The folder to make.")
@@ -37,6 +46,9 @@ struct DataPrepareCommand: ParsableCommand {
     @Option(name: .long, help: "With --set: the part of the cases that is kept for validation, from 0 to 1.")
     var validationFraction = 0.2
 
+    @Option(name: .long, help: "With --set: the part of the cases that is kept for the test, from 0 to 1.")
+    var testFraction = 0.0
+
     @Option(name: .long, help: "With --set: the seed of the division into splits.")
     var seed: UInt64 = 0
 
@@ -44,6 +56,9 @@ struct DataPrepareCommand: ParsableCommand {
 
     func validate() throws {
         guard (recipe == nil) != sets.isEmpty else { throw ValidationError("Give either a recipe or --set.") }
+        guard recipe == nil || settings.isEmpty else {
+            throw ValidationError("--setting goes with --set; a recipe has settings of its own.")
+        }
     }
 
     func run() throws {
@@ -79,16 +94,38 @@ struct DataPrepareCommand: ParsableCommand {
             )
             return try data.preparation()
         }
-        let options = ImportOptions(validationFraction: validationFraction, seed: seed)
+        var options = ImportOptions(validationFraction: validationFraction, testFraction: testFraction, seed: seed)
         try options.validate()
-        let importers = try DataRootOptions.pairs(sets, option: "--set").sorted { $0.key < $1.key }
-            .map { name, folder in
-                try ImporterRegistry.standard.entry(named: name).importer(root: folder, options: options)
-            }
+        let folders = try DataRootOptions.pairs(sets, option: "--set")
+        let settings = try settingsByImporter()
+        if let unused = settings.keys.sorted().first(where: { folders[$0] == nil }) {
+            throw Failure.badInput("--setting: there is no --set \(unused)")
+        }
+        let importers = try folders.sorted { $0.key < $1.key }.map { name, folder in
+            options.settings = settings[name] ?? [:]
+            return try ImporterRegistry.standard.entry(named: name).importer(root: folder, options: options)
+        }
         return try DatasetPreparation(
             importers: importers,
             imageSize: imageSize,
             threadCount: ProcessInfo.processInfo.activeProcessorCount
         )
+    }
+
+    /// Reads `importer.setting=value` texts.
+    private func settingsByImporter() throws(Failure) -> [String: [String: String]] {
+        var result: [String: [String: String]] = [:]
+        for text in settings {
+            let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            let names = parts[0].split(separator: ".", maxSplits: 1)
+            guard parts.count == 2, names.count == 2 else {
+                throw .badInput("--setting: expected importer.setting=value, got '\(text)'")
+            }
+            let (importer, setting) = (String(names[0]), String(names[1]))
+            guard result[importer, default: [:]].updateValue(String(parts[1]), forKey: setting) == nil else {
+                throw .badInput("--setting: '\(parts[0])' is named twice")
+            }
+        }
+        return result
     }
 }

@@ -62,7 +62,8 @@ struct RecipeData {
                 validationFraction: set.validationFraction,
                 testFraction: set.testFraction,
                 seed: set.seed ?? recipe.seed,
-                objectNames: set.objectNames
+                objectNames: set.objectNames,
+                settings: set.settings
             )
         )
     }

@@ -1,0 +1,191 @@
+public import Foundation
+public import UniMedData
+public import UniMedImaging
+
+/// A table of images and their labels (CSV, RFC 4180): data of one's own, for image classification.
+///
+/// Layout: a file with a header line and one image a row, and the pictures at paths relative to the folder. The classes
+/// are the labels of the table, in the order of the alphabet; `objectNames` puts other words in their place. A picture's
+/// ending may be left out of the table. Settings, with what they are when they are not given:
+///
+/// | setting | what | default |
+/// | --- | --- | --- |
+/// | `file` | the table | the only `*.csv` |
+/// | `imageColumn`, `labelColumn` | the columns that are needed | `image`, `label` |
+/// | `splitColumn`, `groupColumn` | the split, and the patient or study | none |
+/// | `imageFolder` | the folder that the paths start from | the data set's |
+/// | `separator` | `comma`, `semicolon` or `tab` | `comma` |
+/// | `encoding` | `utf8` or `latin1` | `utf8` |
+/// | `question` | what is asked | Which category does this image belong to: …? |
+public struct LabelTableImporter: DatasetImporter {
+    /// The importer's name.
+    public static let name = "csv"
+    /// The version of what this importer makes of the same files.
+    public static let version = 1
+    /// The names of the settings.
+    public static let settingNames = [
+        "file", "imageColumn", "labelColumn", "splitColumn", "groupColumn", "imageFolder", "separator", "encoding",
+        "question",
+    ]
+
+    /// The data set's name in the samples.
+    public let dataset: String
+    private let folder: DatasetFolder
+    private let options: ImportOptions
+    private let delimiter: DelimitedText.Delimiter
+    private let encoding: DelimitedText.Encoding
+
+    /// Makes an importer of a folder.
+    ///
+    /// - Throws: ``ImportError`` when an option is not allowed.
+    public init(root: URL, options: ImportOptions = ImportOptions()) throws(ImportError) {
+        try options.validate(settings: Self.settingNames)
+        dataset = options.dataset ?? Self.name
+        folder = DatasetFolder(root: root, importer: Self.name)
+        self.options = options
+        delimiter = try options.choice("separator", default: .comma)
+        encoding = try options.choice("encoding", default: .utf8)
+    }
+
+    /// The options that the result depends on.
+    public var settings: [String: String] { options.allSettings }
+
+    /// The files that the result depends on: the table, and every picture in the folder.
+    public func sourceFiles() throws(ImportError) -> [SourceFile] {
+        try folder.files([try table()] + folder.filesBelow("").filter(DatasetFolder.isImageName))
+    }
+
+    /// The picture of a reference, decoded.
+    public func picture(_ reference: ImageReference) throws(ImagingError) -> RGBImage {
+        try ImageDecoder.decode(contentsOf: folder.url(reference.path))
+    }
+
+    private struct Row {
+        let item: String
+        let image: ImageReference
+        let label: String
+        let group: String?
+        let split: Split?
+    }
+
+    /// Reads the data set.
+    public func importSamples(report: inout ImportReport) throws(ImportError) -> ImportedDataset {
+        let url = folder.url(try table())
+        let data = try importing(Self.name) { () throws(DataError) in try DataFile.read(url) }
+        var reader = DelimitedText(data, delimiter: delimiter, encoding: encoding)
+        let columns = try Columns(reader.next(), options: options, file: url.path)
+        var drafts = SampleDrafts(dataset: dataset, folder: folder, options: options)
+        var rows: [Row] = []
+        var images: Set<ImageReference> = []
+        while let record = reader.next() {
+            let item = "row at line \(record.line)"
+            report.found(1, "row")
+            do throws(Skip) {
+                let row = try row(try record.fields.get(), columns, item: item, drafts: &drafts)
+                guard images.insert(row.image).inserted else { throw Skip("the image is listed twice") }
+                rows.append(row)
+                report.imported(1, "row")
+            } catch {
+                report.skipped("row", because: error.reason, item: item)
+            }
+        }
+        let classes = Set(rows.map(\.label)).sorted()
+        for row in rows {
+            let sample = Sample(
+                id: row.image.path,
+                dataset: dataset,
+                split: .train,
+                task: .imageClassification,
+                group: row.group ?? row.image.path,
+                image: row.image,
+                question: options.settings["question"] ?? classes.classQuestion,
+                choices: classes,
+                answer: row.label
+            )
+            drafts.add(sample, split: row.split, item: row.item, report: &report)
+        }
+        return drafts.finish(report: &report)
+    }
+
+    private func row(
+        _ fields: [String],
+        _ columns: Columns,
+        item: String,
+        drafts: inout SampleDrafts
+    ) throws(Skip) -> Row {
+        guard fields.count == columns.count else { throw Skip("the row has not as many fields as the header") }
+        let label = fields[columns.label].collapsed
+        guard !label.isEmpty else { throw Skip("no label") }
+        let name = fields[columns.image].trimmingCharacters(in: .whitespaces)
+        guard !name.isEmpty else { throw Skip("no image name") }
+        var split: Split?
+        if let column = columns.split {
+            split = Split(word: fields[column].trimmingCharacters(in: .whitespaces))
+            guard split != nil else { throw Skip("the split is none of train, validation and test") }
+        }
+        var group: String?
+        if let column = columns.group {
+            group = fields[column].trimmingCharacters(in: .whitespaces)
+            guard group != "" else { throw Skip("no group") }
+        }
+        let path = options.settings["imageFolder"].map { "\($0)/\(name)" } ?? name
+        let endings = [""] + DatasetFolder.imageExtensions.map { "." + $0 }
+        let found = DatasetFolder.isInside(path) ? endings.map { path + $0 }.first { folder.isFile($0) } : nil
+        return Row(
+            item: item,
+            image: try drafts.image(found ?? path).get(),
+            label: options.objectNames[label] ?? label,
+            group: group,
+            split: split
+        )
+    }
+
+    private func table() throws(ImportError) -> String {
+        try folder.onlyFile(options.settings["file"], ending: delimiter == .tab ? ".tsv" : ".csv", setting: "file")
+    }
+
+    /// Where the columns are.
+    private struct Columns {
+        let count: Int
+        let image: Int
+        let label: Int
+        let split: Int?
+        let group: Int?
+
+        init(_ header: DelimitedText.Record?, options: ImportOptions, file: String) throws(ImportError) {
+            func fault(_ problem: String, _ field: String? = nil) -> ImportError {
+                ImportError(.malformed, problem, file: file, line: 1, field: field, importer: LabelTableImporter.name)
+            }
+            guard let header else { throw fault("the table is empty") }
+            let names: [String]
+            switch header.fields {
+            case .success(let fields): names = fields.map { $0.trimmingCharacters(in: .whitespaces) }
+            case .failure(let skip): throw fault(skip.reason)
+            }
+            func column(_ name: String) throws(ImportError) -> Int {
+                guard let index = names.firstIndex(of: name) else {
+                    throw fault("no such column; there are \(names.joined(separator: ", "))", name)
+                }
+                guard names.lastIndex(of: name) == index else { throw fault("there are two such columns", name) }
+                return index
+            }
+            func optionalColumn(_ setting: String) throws(ImportError) -> Int? {
+                guard let name = options.settings[setting] else { return nil }
+                return try column(name)
+            }
+            count = names.count
+            image = try column(options.settings["imageColumn"] ?? "image")
+            label = try column(options.settings["labelColumn"] ?? "label")
+            split = try optionalColumn("splitColumn")
+            group = try optionalColumn("groupColumn")
+        }
+    }
+}
+
+extension [String] {
+    /// The question that lists the classes.
+    var classQuestion: String {
+        let list = count > 1 ? dropLast().joined(separator: ", ") + ", or \(last ?? "")" : joined()
+        return "Which category does this image belong to: \(list)?"
+    }
+}
