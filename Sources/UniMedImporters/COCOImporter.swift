@@ -27,8 +27,8 @@ public struct COCOImporter: DatasetImporter {
     private let options: ImportOptions
 
     private struct File: Decodable {
-        let images: [Lenient<Picture>]
-        let annotations: [Lenient<Object>]
+        let images: [LenientRecord<Picture>]
+        let annotations: [LenientRecord<Object>]
         let categories: [Category]
     }
 

@@ -88,7 +88,7 @@ public struct ConversationImporter: DatasetImporter {
     public func importSamples(report: inout ImportReport) throws(ImportError) -> ImportedDataset {
         let file = try folder.onlyFile(options.settings["file"], ending: ".json", setting: "file")
         let records = try importing(Self.name) { () throws(DataError) in
-            try DataFile.readJSON([Lenient<Record>].self, from: folder.url(file))
+            try DataFile.readJSON([LenientRecord<Record>].self, from: folder.url(file))
         }
         var drafts = SampleDrafts(dataset: dataset, folder: folder, options: options)
         report.found(records.count, "record")

@@ -309,7 +309,7 @@ extension ImportOptions {
 }
 
 /// A record of a list that need not be one: the list is read to its end whatever it holds.
-struct Lenient<Record: Decodable>: Decodable {
+struct LenientRecord<Record: Decodable>: Decodable {
     let result: Result<Record, Skip>
 
     init(from decoder: any Decoder) {
