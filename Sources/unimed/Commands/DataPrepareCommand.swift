@@ -13,7 +13,8 @@ struct DataPrepareCommand: ParsableCommand {
             The data sets are those of a recipe, or those given with --set. A folder that was made of the same files with \
             the same settings is used as it is.
 
-            Importers: \(ImporterRegistry.standard.entries.map { "\($0.name) (\($0.summary))" }.joined(separator: " "))
+            Importers:
+            \(ImporterRegistry.standard.entries.map { "\($0.name): \($0.summary)" }.joined(separator: "\n"))
             """
     )
 
