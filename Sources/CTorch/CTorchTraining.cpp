@@ -524,7 +524,17 @@ int32_t ct_narrow_adamw(const CTTensorRef *parameters, const CTTensorRef *gradie
 int32_t ct_total_norm(const CTTensorRef *tensors, int32_t count, CTTensorOut out) {
     return guarded([&] {
         const at::NoGradGuard guard;
-        const auto norms = at::_foreach_norm(list(tensors, count), 2, at::kFloat);
+        // The CPU sums in float32: of hundreds of millions of squares that is off by a percent, of a million by nothing.
+        constexpr int64_t longest = int64_t(1) << 20;
+        std::vector<at::Tensor> parts;
+        for (const auto &tensor : list(tensors, count)) {
+            if (tensor.is_cpu() && tensor.numel() > longest && tensor.is_contiguous()) {
+                for (const auto &part : tensor.view(-1).split(longest)) parts.push_back(part);
+            } else {
+                parts.push_back(tensor);
+            }
+        }
+        const auto norms = at::_foreach_norm(parts, 2, at::kFloat);
         give(out, at::linalg_vector_norm(at::stack(norms)));
     });
 }
