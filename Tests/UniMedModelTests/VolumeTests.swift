@@ -67,7 +67,8 @@ struct VolumeTests {
     // MARK: Exactness
 
     @Test(arguments: VolumeConfiguration.PositionCode.allCases)
-    func `a volume of one slice has the tokens of an image, bit for bit`(code: VolumeConfiguration.PositionCode) throws {
+    func `a volume of one slice has the tokens of an image, bit for bit`(code: VolumeConfiguration.PositionCode) throws
+    {
         let volume = VolumeConfiguration(slices: 8, tokens: 16, position: code, heads: 3)
         let model = try TinyModel.make(Self.configuration(volume))
         let features = try TinyModel.features(count: 1)

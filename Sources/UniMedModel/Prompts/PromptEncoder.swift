@@ -20,7 +20,8 @@ public struct EncodedPrompt: Sendable, Equatable {
     public var slices: [SlicePosition]
 
     /// Makes a prompt.
-    public init(task: MedicalTask, tokens: [Int], targets: [Int], modality: String? = nil, slices: [SlicePosition] = []) {
+    public init(task: MedicalTask, tokens: [Int], targets: [Int], modality: String? = nil, slices: [SlicePosition] = [])
+    {
         precondition(tokens.count == targets.count, "every token has a target")
         self.task = task
         self.modality = modality

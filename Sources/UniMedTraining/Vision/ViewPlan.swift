@@ -25,7 +25,9 @@ package struct ViewPlan: Sendable {
             uniquingKeysWith: { first, _ in first }
         )
         var augmentations = [AugmentationConfiguration?](repeating: nil, count: data.images.count)
-        let slices = Set(data.samples.filter { $0.image?.volume != nil }.flatMap { data.images.positions(of: $0) ?? [] })
+        let slices = Set(
+            data.samples.filter { $0.image?.volume != nil }.flatMap { data.images.positions(of: $0) ?? [] }
+        )
         func note(_ dataset: String, _ path: String?, _ split: Split) {
             guard split == .train, let path, let augmentation = bySet[dataset],
                 let position = data.images.position(dataset: dataset, path: path), !slices.contains(position)
