@@ -9,6 +9,10 @@ public import UniMedImaging
 /// `split` (else all are divided by group), `group`, `dataset` (ignored: the recipe names it), and the picture's size:
 /// `image` is `{"path": …, "width": …, "height": …}` or the path alone. A size that is not the picture's, a field that
 /// the schema does not have, and a line that is no JSON are skipped and counted.
+///
+/// A path of a folder is a volume: the pictures in it, all of one size, are its slices in the order of their names, where
+/// numbers count as numbers. `image` may then have `volume`, `{"slices": 40, "spacing": 2.5, "axis": "axial"}`, with the
+/// number of slices that the folder has, and a box needs `boxSlices`, `{"start": 3, "end": 6}` for the slices 3 to 5.
 public struct SampleLinesImporter: DatasetImporter {
     /// The importer's name.
     public static let name = "json-lines"
@@ -43,7 +47,14 @@ public struct SampleLinesImporter: DatasetImporter {
 
     /// The picture of a reference, decoded.
     public func picture(_ reference: ImageReference) throws(ImagingError) -> RGBImage {
-        try ImageDecoder.decode(contentsOf: folder.url(reference.path))
+        if let (path, slice) = ImageReference.sliceParts(ofPath: reference.path), folder.isFolder(path) {
+            let names = folder.sliceNames(in: path)
+            guard names.indices.contains(slice) else {
+                throw ImagingError(.unreadableFile, file: reference.path, detail: "the volume has no such slice")
+            }
+            return try ImageDecoder.decode(contentsOf: folder.url(path + "/" + names[slice]))
+        }
+        return try ImageDecoder.decode(contentsOf: folder.url(reference.path))
     }
 
     /// Reads the data set.
@@ -87,6 +98,17 @@ public struct SampleLinesImporter: DatasetImporter {
                     return
                 }
                 image = found
+                if let volume = given.volume {
+                    guard volume.slices == found.volume?.slices else {
+                        report.skipped(
+                            "record",
+                            because: "the record's number of slices is not the image's",
+                            item: item
+                        )
+                        return
+                    }
+                    image?.volume = volume
+                }
             }
         }
         report.imported(1, "record")
@@ -102,6 +124,7 @@ public struct SampleLinesImporter: DatasetImporter {
             questionKind: record.questionKind,
             objectName: record.objectName.map { options.objectNames[$0] ?? $0 },
             box: record.box,
+            boxSlices: record.boxSlices,
             choices: record.choices,
             answer: record.answer ?? "",
             fields: record.fields
@@ -122,12 +145,13 @@ public struct SampleLinesImporter: DatasetImporter {
         let path: String
         let width: Int?
         let height: Int?
+        let volume: VolumeReference?
 
-        enum CodingKeys: String, CodingKey, CaseIterable { case path, width, height }
+        enum CodingKeys: String, CodingKey, CaseIterable { case path, width, height, volume }
 
         init(from decoder: any Decoder) throws {
             if let path = try? decoder.singleValueContainer().decode(String.self) {
-                (self.path, width, height) = (path, nil, nil)
+                (self.path, width, height, volume) = (path, nil, nil, nil)
                 return
             }
             try decoder.rejectOtherKeys(CodingKeys.allCases.map(\.rawValue))
@@ -135,6 +159,14 @@ public struct SampleLinesImporter: DatasetImporter {
             path = try container.decode(String.self, forKey: .path)
             width = try container.decodeIfPresent(Int.self, forKey: .width)
             height = try container.decodeIfPresent(Int.self, forKey: .height)
+            volume = try container.decodeIfPresent(VolumeReference.self, forKey: .volume)
+            guard volume?.spacing.map({ $0 > 0 && $0.isFinite }) ?? true else {
+                throw DecodingError.dataCorruptedError(
+                    forKey: .volume,
+                    in: container,
+                    debugDescription: "expected a spacing of a positive number of millimetres"
+                )
+            }
         }
     }
 
@@ -148,13 +180,14 @@ public struct SampleLinesImporter: DatasetImporter {
         let questionKind: String?
         let objectName: String?
         let box: BoundingBox?
+        let boxSlices: SliceRange?
         let choices: [String]?
         let answer: String?
         let fields: [String: String]?
 
         enum CodingKeys: String, CodingKey, CaseIterable {
-            case id, dataset, split, task, group, image, question, questionKind, objectName, box, choices, answer,
-                fields
+            case id, dataset, split, task, group, image, question, questionKind, objectName, box, boxSlices, choices,
+                answer, fields
         }
 
         init(from decoder: any Decoder) throws {
@@ -169,6 +202,7 @@ public struct SampleLinesImporter: DatasetImporter {
             questionKind = try container.decodeIfPresent(String.self, forKey: .questionKind)
             objectName = try container.decodeIfPresent(String.self, forKey: .objectName)
             box = try container.decodeIfPresent(BoundingBox.self, forKey: .box)
+            boxSlices = try container.decodeIfPresent(SliceRange.self, forKey: .boxSlices)
             choices = try container.decodeIfPresent([String].self, forKey: .choices)
             answer = try container.decodeIfPresent(String.self, forKey: .answer)
             fields = try container.decodeIfPresent([String: String].self, forKey: .fields)
