@@ -141,10 +141,19 @@ public final class TrainingRun {
     ///
     /// - Throws: ``TrainingError`` when a file of weights does not fit.
     public func makeModel(tokenizer: any CheckpointTokenizer) throws(TrainingError) -> UniMed {
-        var configuration = recipe.model
-        configuration.language.vocabularySize = tokenizer.vocabularySize
         let (device, weights) = (recipe.torchDevice, recipe.weights)
         return try training {
+            var configuration = recipe.model
+            configuration.language.vocabularySize = tokenizer.vocabularySize
+            let language = try weights.language.map { try Checkpoint.open(resolve($0)) }
+            if let path = weights.language, let language, let rows = try Llama.vocabularySize(in: language) {
+                guard tokenizer.vocabularySize <= rows else {
+                    let problem =
+                        "the tokenizer has \(tokenizer.vocabularySize) tokens, the language model only \(rows) embeddings"
+                    throw TrainingError(.tokenizer, problem, file: path)
+                }
+                configuration.language.vocabularySize = rows
+            }
             try Runtime.seed(recipe.seed)
             // What a file has is not drawn: those weights get memory when they are read.
             let unplaced = WeightBuilder(device: .meta)
@@ -158,10 +167,9 @@ public final class TrainingRun {
             if let path = weights.vision {
                 try model.vision.load(Checkpoint.open(resolve(path)), device: device)
             }
-            if let path = weights.language {
-                try model.language.load(Checkpoint.open(resolve(path)), device: device)
-            }
-            if weights.language == nil {
+            if let language {
+                try model.language.load(language, device: device)
+            } else {
                 // A model from scratch starts with coordinates that know their order.
                 if let first = Self.firstCoordinate(of: tokenizer) {
                     try model.language.initializeOrdinalTokens(Array(first..<first + Self.coordinateCount))
