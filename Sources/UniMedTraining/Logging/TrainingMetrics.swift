@@ -19,8 +19,9 @@ public struct TrainingMetrics: Codable, Sendable, Equatable {
     public var samplesPerSecond: Double
     /// Tokens per second of wall time, image tokens included, since the last line.
     public var tokensPerSecond: Double
-    /// The share of the time since the last line in which the step waited for data: for prompts that were not ready, and for
-    /// cached features being read. From 0 to 1; `nil` in lines of earlier versions.
+    /// The share of the time since the last line in which steps waited for data, from 0 to 1.
+    ///
+    /// That is for prompts that were not ready, and for cached features being read; `nil` in lines of earlier versions.
     public var dataWaitShare: Double?
     /// The mean routing weight of each expert over the image tokens of a task, by short code; empty without experts.
     public var routingWeights: [String: [Double]]
