@@ -83,10 +83,12 @@ func prepareData(
     into destination: URL,
     progress: ProgressPrinter
 ) throws -> DatasetPreparation.Outcome {
-    let outcome = try preparation.prepare(into: destination) { step in
-        switch step.stage {
-        case .importing: progress.show("data sets", step.done, of: step.total, unit: "data sets")
-        case .pictures: progress.show("pictures", step.done, of: step.total, unit: "pictures")
+    let outcome = try Interruption.endingAtOnce {
+        try preparation.prepare(into: destination) { step in
+            switch step.stage {
+            case .importing: progress.show("data sets", step.done, of: step.total, unit: "data sets")
+            case .pictures: progress.show("pictures", step.done, of: step.total, unit: "pictures")
+            }
         }
     }
     progress.finish()
