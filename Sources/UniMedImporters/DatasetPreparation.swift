@@ -48,6 +48,8 @@ public struct DatasetPreparation: Sendable {
     public let imageSize: Int
     /// The number of threads that decode and resize.
     public let threadCount: Int
+    /// What becomes of things that are at fault in the data sets.
+    public let faults: FaultPolicy
 
     /// Describes a preparation.
     ///
@@ -55,12 +57,14 @@ public struct DatasetPreparation: Sendable {
     ///   - importers: One per data set.
     ///   - imageSize: The width and height of every picture, in pixels; the aspect ratio is not kept, as in Uni-Med.
     ///   - threadCount: The number of threads that decode and resize; the result does not depend on it.
+    ///   - faults: What becomes of things that are at fault in the data sets.
     /// - Throws: ``ImportError`` when there is no importer, two have the same data set's name, or a number is not
     ///   positive.
     public init(
         importers: [any DatasetImporter],
         imageSize: Int = 224,
-        threadCount: Int = 2
+        threadCount: Int = 2,
+        faults: FaultPolicy = .skip
     ) throws(ImportError) {
         guard !importers.isEmpty else { throw ImportError(.invalid, "no data set is named", field: "data") }
         guard (1...16_384).contains(imageSize) else {
@@ -76,6 +80,7 @@ public struct DatasetPreparation: Sendable {
         self.importers = importers
         self.imageSize = imageSize
         self.threadCount = threadCount
+        self.faults = faults
     }
 
     /// The content key: a SHA-256 over the importers, their versions and settings, and their files' names, sizes and
@@ -119,7 +124,10 @@ public struct DatasetPreparation: Sendable {
     ) throws(ImportError) -> Outcome {
         let key = try key()
         let target = PreparationTarget(destination)
-        if let data = try target.reusable(key: key) { return Outcome(data: data, wasReused: true) }
+        if let data = try target.reusable(key: key) {
+            try refuseFaults(of: zip(importers, data.manifest.sources.map(\.report)))
+            return Outcome(data: data, wasReused: true)
+        }
         var sources: [ImportedSource] = []
         for importer in importers {
             progress(PreparationProgress(stage: .importing, done: sources.count, total: importers.count))
@@ -133,6 +141,11 @@ public struct DatasetPreparation: Sendable {
             let folder = try target.makeTemporaryFolder()
             do throws(DataError) {
                 try writePictures(of: &sources, into: folder, progress: progress)
+                do throws(ImportError) {
+                    try refuseFaults(of: sources.map { ($0.importer, $0.report) })
+                } catch {
+                    throw DataError(error.cause.kind, error.description)
+                }
                 try PreparedData.write(
                     samples: sources.flatMap(\.result.samples),
                     annotations: sources.flatMap(\.result.annotations),
@@ -171,16 +184,14 @@ public struct DatasetPreparation: Sendable {
 
     private func read(_ importer: any DatasetImporter) throws(ImportError) -> ImportedSource {
         var report = ImportReport()
-        let result = try importer.importSamples(report: &report)
-        guard report.isBalanced else {
-            let kinds = report.tallies.filter { !$0.value.isBalanced }.keys.sorted().joined(separator: ", ")
-            throw ImportError(
-                .mismatch,
-                "the importer found more or fewer than it imported and skipped: \(kinds)",
-                importer: type(of: importer).name
-            )
-        }
+        let result = try importer.checkedImport(faults: faults, report: &report)
         return ImportedSource(importer: importer, result: result, report: report)
+    }
+
+    private func refuseFaults(
+        of reports: some Sequence<(any DatasetImporter, ImportReport)>
+    ) throws(ImportError) {
+        for (importer, report) in reports { try importer.refuseFaults(of: report, faults) }
     }
 
     private static func summary(of sources: [ImportedSource]) -> String {
