@@ -26,6 +26,10 @@ public struct DICOMSeries: Sendable {
         public let url: URL
         /// The number of frames in it.
         public let frameCount: Int
+        /// How it was taken.
+        public let technical: DICOMTechnicalFields
+        /// Why its pixels may tell who the patient is.
+        public let pixelRisks: [DICOMFile.PixelRisk]
         let plane: DICOMFile.Plane?
         let instanceNumber: Int
     }
@@ -34,6 +38,8 @@ public struct DICOMSeries: Sendable {
     public let instanceUID: String
     /// The Study Instance UID: identifies as well.
     public let studyUID: String?
+    /// The Patient ID: identifies.
+    public let patientID: String?
     /// CT, MR, ….
     public let modality: String?
     /// The slices in order, without those that lie where another one does.
@@ -104,6 +110,7 @@ public struct DICOMSeries: Sendable {
     private struct Key: Hashable {
         var series: String
         var study: String?
+        var patient: String?
         var modality: String?
         var rows: Int
         var columns: Int
@@ -137,6 +144,7 @@ public struct DICOMSeries: Sendable {
         let key = Key(
             series: series,
             study: file.text(.studyInstanceUID),
+            patient: file.text(.patientID),
             modality: file.text(.modality),
             rows: layout.rows,
             columns: layout.columns,
@@ -147,6 +155,8 @@ public struct DICOMSeries: Sendable {
         let slice = Slice(
             url: url,
             frameCount: layout.frames,
+            technical: DICOMTechnicalFields(file),
+            pixelRisks: file.pixelRisks,
             plane: plane,
             instanceNumber: Int(number.clamped(to: -1e9...1e9))
         )
@@ -156,6 +166,7 @@ public struct DICOMSeries: Sendable {
     private init(key: Key, slices: [Slice]) throws(ImagingError) {
         instanceUID = key.series
         studyUID = key.study
+        patientID = key.patient
         modality = key.modality
         rows = key.rows
         columns = key.columns
