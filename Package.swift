@@ -77,7 +77,17 @@ let package = Package(
         .systemLibrary(name: "CLibTIFF", pkgConfig: "libtiff-4", providers: [.apt(["libtiff-dev"])]),
         .systemLibrary(name: "CLibDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
         .target(name: "CImageCodecs", dependencies: ["CLibPNG", "CLibJPEG", "CLibTIFF", "CLibDeflate"]),
-        room("UniMedImaging", ["CImageCodecs"]),
+        .systemLibrary(name: "CLibOpenJPEG", pkgConfig: "libopenjp2", providers: [.apt(["libopenjp2-7-dev"])]),
+        // DCMTK's own pkg-config file asks for libraries that have nothing to do with it: its libraries are named here.
+        .target(
+            name: "CMedicalImages",
+            dependencies: ["CLibOpenJPEG"],
+            linkerSettings: [
+                .linkedLibrary("dcmjpeg"), .linkedLibrary("dcmjpls"), .linkedLibrary("dcmdata"),
+                .linkedLibrary("oflog"), .linkedLibrary("ofstd"), .linkedLibrary("z"),
+            ]
+        ),
+        room("UniMedImaging", ["CImageCodecs", "CMedicalImages"]),
         room("UniMedImporters", ["UniMedData", "UniMedImaging", "CZip"]),
         room("UniMedReports", ["UniMedData", "UniMedMetrics", mustache]),
 

@@ -29,7 +29,7 @@ struct AskCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "The task: qa, vqa, rg, rec, reg or cls.")
     var task: MedicalTask
 
-    @Option(name: .shortAndLong, help: "The picture: PNG, JPEG or TIFF.", completion: .file())
+    @Option(name: .shortAndLong, help: "The picture: PNG, JPEG, TIFF, DICOM, NIfTI or NRRD.", completion: .file())
     var image: String?
 
     @Option(name: .long, help: ArgumentHelp("For reg: the box, in pixels of the picture.", valueName: "x0,y0,x1,y1"))
