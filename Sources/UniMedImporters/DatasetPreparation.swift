@@ -277,7 +277,8 @@ public struct DatasetPreparation: Sendable {
         for (index, source) in sources.enumerated() {
             var known: Set<ImageReference> = []
             let references = source.result.annotations.map(\.image) + source.result.samples.compactMap(\.image)
-            for reference in references where known.insert(reference).inserted {
+            // A slice may also have an annotation of its own.
+            for reference in references.flatMap(\.pictures) where known.insert(reference).inserted {
                 jobs.append(Job(source: index, reference: reference))
             }
         }
@@ -364,8 +365,21 @@ public struct DatasetPreparation: Sendable {
 
 extension DatasetPreparation.ImportedSource {
     /// Takes out what needs the pictures of some paths.
-    fileprivate mutating func leaveOut(_ reasons: [String: String]) {
-        guard !reasons.isEmpty else { return }
+    fileprivate mutating func leaveOut(_ failures: [String: String]) {
+        guard !failures.isEmpty else { return }
+        let images = result.annotations.map(\.image) + result.samples.compactMap(\.image)
+        let volumes = Set(images.filter { $0.volume != nil }.map(\.path))
+        /// The volume of a slice, without which the volume is not used; anything else itself.
+        func owner(_ path: String) -> String {
+            guard let (volume, _) = ImageReference.sliceParts(ofPath: path), volumes.contains(volume) else {
+                return path
+            }
+            return volume
+        }
+        var reasons: [String: String] = [:]
+        for (path, reason) in failures.sorted(by: { $0.key < $1.key }) where reasons[owner(path)] == nil {
+            reasons[owner(path)] = reason
+        }
         for (path, reason) in reasons.sorted(by: { $0.key < $1.key }) {
             if report.tallies["image"] != nil {
                 report.withdrawn("image", because: reason, item: path)
@@ -376,7 +390,7 @@ extension DatasetPreparation.ImportedSource {
             report.withdrawn(ImportReport.kind(of: sample), because: reason, item: sample.id)
         }
         result.samples.removeAll { sample in sample.image.map { reasons[$0.path] != nil } ?? false }
-        result.annotations.removeAll { reasons[$0.image.path] != nil }
+        result.annotations.removeAll { reasons[owner($0.image.path)] != nil }
     }
 }
 

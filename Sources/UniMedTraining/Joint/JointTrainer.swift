@@ -215,7 +215,7 @@ final class JointTrainer {
     private func microBatches(_ examples: [TrainingExample]) throws -> [(batch: PromptBatch, hasImage: [Bool])] {
         try stride(from: 0, to: examples.count, by: configuration.batchSize).map { start in
             let part = examples[start..<min(start + configuration.batchSize, examples.count)]
-            let rows = part.compactMap(\.featureRow)
+            let rows = part.flatMap(\.featureRows)
             let batch = try PromptBatch(
                 part.map(\.prompt),
                 features: rows.isEmpty ? nil : gather(rows),
@@ -224,7 +224,7 @@ final class JointTrainer {
                 roundsSizes: model.prefersRoundedSizes,
                 device: model.device
             )
-            return (batch, part.map { $0.featureRow != nil })
+            return (batch, part.map { !$0.featureRows.isEmpty })
         }
     }
 

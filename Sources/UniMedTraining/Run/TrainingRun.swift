@@ -433,11 +433,13 @@ public final class TrainingRun {
             encoder: PromptEncoder(
                 tokenizer: tokenizer,
                 imageTokenCount: model.configuration.imageTokenCount,
+                volume: model.configuration.volume,
                 taskIdentifiers: model.configuration.taskIdentifiers,
                 maximumLength: recipe.training.maximumLength
             ),
             plan: viewPlan(data),
-            seed: recipe.seed
+            seed: recipe.seed,
+            volume: model.configuration.volume
         )
         let key = try trainingKey(data: data, tokenizer: tokenizer, model: model, features: features)
         let trainer = try JointTrainer(
@@ -503,6 +505,10 @@ public final class TrainingRun {
                 "the prepared pictures have \(data.images.size) pixels a side, the recipe says "
                 + "\(recipe.data.imageSize)"
             throw TrainingError(.data, problem, file: data.folder.path, field: "data.imageSize")
+        }
+        guard recipe.model.volume != nil || !data.samples.contains(where: { $0.image?.volume != nil }) else {
+            let problem = "the prepared data hold volumes and the recipe does not say how the model looks at them"
+            throw TrainingError(.recipe, problem, field: "model.volume")
         }
     }
 
