@@ -19,8 +19,11 @@ public enum METEORNormalizer {
         var hasDash = false
         var hasQuote = false
         for scalar in text.unicodeScalars {
-            if !isAlphanumeric(scalar), !isKept(scalar) { scalars.append(" ") }
-            scalars.append(scalar)
+            if isAlphanumeric(scalar) || isKept(scalar) {
+                scalars.append(scalar)
+            } else {
+                scalars += [" ", scalar, " "]
+            }
             switch scalar {
             case ",": hasComma = true
             case "-", "\u{2013}": hasDash = true
@@ -136,10 +139,10 @@ public enum METEORNormalizer {
         var index = 0
         while index < single.count {
             if single[index] == "\u{201C}" || single[index] == "\u{201D}" {
-                result += [" ", "\""]
+                result += [" ", "\"", " "]
                 index += 1
             } else if single[index] == "'", index + 1 < single.count, single[index + 1] == "'" {
-                result += [" ", "\""]
+                result += [" ", "\"", " "]
                 index += 2
             } else {
                 result.append(single[index])
