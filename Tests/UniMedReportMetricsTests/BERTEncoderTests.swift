@@ -99,7 +99,7 @@ struct BERTEncoderTests {
                 (#""model_type": "bert""#, #""model_type": "albert""#, "model_type"),
                 (#""hidden_act": "gelu""#, #""hidden_act": "relu""#, "hidden_act"),
                 (#""num_attention_heads": 2"#, #""num_attention_heads": 5"#, "num_attention_heads"),
-                (#""hidden_size": 12"#, #""hidden_size": "wide""#, "hidden_size"),
+                (#""hidden_size": 8"#, #""hidden_size": "wide""#, "hidden_size"),
             ] {
                 let changed = original.replacingOccurrences(of: from, with: to)
                 try #require(changed != original, "\(from)")
