@@ -42,7 +42,7 @@ let package = Package(
             name: "UniMed",
             targets: [
                 "UniMedData", "UniMedTokenizers", "UniMedMetrics", "UniMedTasks", "UniMedImaging", "UniMedImporters",
-                "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReports",
+                "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReports", "UniMedReportMetrics",
             ]
         ),
     ],
@@ -73,6 +73,7 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         room("UniMedMetrics", ["UniMedData", "CZip", "CZlib"]),
         room("UniMedTasks", ["UniMedData", "UniMedMetrics"]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"])]),
         .systemLibrary(name: "CLibTIFF", pkgConfig: "libtiff-4", providers: [.apt(["libtiff-dev"])]),
@@ -91,6 +92,10 @@ let package = Package(
         room("UniMedImaging", ["CImageCodecs", "CMedicalImages"]),
         room("UniMedImporters", ["UniMedData", "UniMedImaging", "CZip"]),
         room("UniMedReports", ["UniMedData", "UniMedMetrics", mustache]),
+        room(
+            "UniMedReportMetrics",
+            ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedMetrics", "CZlib"]
+        ),
 
         // The model, and what is done with it.
         room("UniMedModel", ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedData"]),
@@ -139,6 +144,11 @@ let package = Package(
         tests(of: "UniMedImaging"),
         tests(of: "UniMedImporters", ["UniMedData", "UniMedImaging"]),
         tests(of: "UniMedReports", ["UniMedData", "UniMedMetrics"]),
+        tests(
+            of: "UniMedReportMetrics",
+            ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedMetrics"],
+            exclude: ["Fixtures"]
+        ),
         tests(
             of: "UniMedModel",
             ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedTesting"],
