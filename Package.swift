@@ -42,7 +42,7 @@ let package = Package(
             name: "UniMed",
             targets: [
                 "UniMedData", "UniMedTokenizers", "UniMedMetrics", "UniMedTasks", "UniMedImaging", "UniMedImporters",
-                "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReports",
+                "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedAnalysis", "UniMedReports",
             ]
         ),
     ],
@@ -94,6 +94,13 @@ let package = Package(
             ["UniMedModel", "UniMedTasks", "UniMedData", "UniMedMetrics", "UniMedTokenizers", "Torch", "TorchNN"]
         ),
         room(
+            "UniMedAnalysis",
+            [
+                "UniMedTraining", "UniMedEvaluation", "UniMedModel", "UniMedTasks", "UniMedData", "UniMedTokenizers",
+                "Torch", "TorchNN",
+            ]
+        ),
+        room(
             "UniMedTesting",
             ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedModel"]
         ),
@@ -110,7 +117,7 @@ let package = Package(
                 "Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedMetrics",
                 "UniMedTasks",
                 "UniMedImaging", "UniMedImporters", "UniMedModel", "UniMedTraining", "UniMedEvaluation",
-                "UniMedReports",
+                "UniMedAnalysis", "UniMedReports",
                 argumentParser,
             ],
             swiftSettings: strict
@@ -142,6 +149,14 @@ let package = Package(
         tests(
             of: "UniMedEvaluation",
             ["Torch", "TorchNN", "UniMedModel", "UniMedData", "UniMedMetrics", "UniMedTokenizers"]
+        ),
+        tests(
+            of: "UniMedAnalysis",
+            [
+                "Torch", "TorchNN", "TorchCheckpoints", "UniMedModel", "UniMedData", "UniMedTraining",
+                "UniMedTokenizers",
+                "UniMedTesting",
+            ]
         ),
         .testTarget(name: "EndToEndTests", dependencies: ["UniMedData"], swiftSettings: strict),
     ],

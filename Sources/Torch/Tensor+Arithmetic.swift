@@ -160,6 +160,21 @@ extension Tensor {
         try Tensor.make("matmul", self, other) { ct_matmul(handle, other.handle, $0) }
     }
 
+    /// The eigenvalues of a symmetric matrix `[n, n]`, ascending, and its eigenvectors, the columns of `[n, n]`.
+    ///
+    /// Only the lower half is read. The sign of an eigenvector is not determined.
+    ///
+    /// - Throws: ``TorchError`` when the matrix is not square or not of a floating-point type that LibTorch decomposes.
+    public func symmetricEigen() throws(TorchError) -> (values: Tensor, vectors: Tensor) {
+        var values: CTTensorRef?
+        var vectors: CTTensorRef?
+        let status = ct_symmetric_eigen(handle, &values, &vectors)
+        guard status == CT_OK, let values, let vectors else {
+            throw Runtime.failure("symmetricEigen", status, operands: [self])
+        }
+        return (Tensor(owning: values), Tensor(owning: vectors))
+    }
+
     /// `beta * addend + alpha * a b` for batches of matrices `[batch, n, k]` and `[batch, k, m]`.
     public static func multiplyAdd(
         _ addend: Tensor,
