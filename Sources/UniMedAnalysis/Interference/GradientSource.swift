@@ -133,7 +133,7 @@ struct ParameterVector {
         var total: Tensor?
         for (piece, tensor) in zip(pieces, tensors) {
             guard let gradient = gradients[piece.parameter] else { continue }
-            total = try Self.add(Self.dot(tensor, ParameterSet.view(of: gradient, piece)), to: total)
+            total = try Self.add(tensor.innerProduct(ParameterSet.view(of: gradient, piece)), to: total)
         }
         if let total { return total }
         return try Tensor.zeros([], dtype: .float64)
@@ -143,7 +143,7 @@ struct ParameterVector {
     func dot(_ other: ParameterVector) throws(TorchError) -> Tensor {
         var total: Tensor?
         for (tensor, other) in zip(tensors, other.tensors) {
-            total = try Self.add(Self.dot(tensor, other), to: total)
+            total = try Self.add(tensor.innerProduct(other), to: total)
         }
         if let total { return total }
         return try Tensor.zeros([], dtype: .float64)
@@ -155,7 +155,7 @@ struct ParameterVector {
         for piece in set.pieces {
             guard let gradient = gradients[piece.parameter] else { continue }
             let view = try ParameterSet.view(of: gradient, piece)
-            total = try add(dot(view, view), to: total)
+            total = try add(view.innerProduct(view), to: total)
         }
         if let total { return total }
         return try Tensor.zeros([], dtype: .float64)
@@ -164,15 +164,6 @@ struct ParameterVector {
     private static func add(_ value: Tensor, to total: Tensor?) throws(TorchError) -> Tensor {
         guard let total else { return value }
         return try total + value.to(total.device)
-    }
-
-    private static func dot(_ a: Tensor, _ b: Tensor) throws(TorchError) -> Tensor {
-        var total: Tensor?
-        for (start, length) in parts(of: a) {
-            total = try add((rows(a, start, length) * rows(b, start, length)).sum().to(.float64), to: total)
-        }
-        if let total { return total }
-        return try Tensor.zeros([], dtype: .float64, device: a.device)
     }
 
     /// Positions of the first dimension that hold few enough elements.
