@@ -96,8 +96,8 @@ let package = Package(
         room(
             "UniMedAnalysis",
             [
-                "UniMedTraining", "UniMedEvaluation", "UniMedModel", "UniMedTasks", "UniMedData", "UniMedTokenizers",
-                "Torch", "TorchNN",
+                "UniMedTraining", "UniMedEvaluation", "UniMedModel", "UniMedTasks", "UniMedData", "UniMedMetrics",
+                "UniMedTokenizers", "Torch", "TorchNN", "TorchCheckpoints",
             ]
         ),
         room(

@@ -63,6 +63,44 @@ public struct ParameterSet: Sendable, Equatable {
         self.pieces = pieces
     }
 
+    /// The number of elements of a piece.
+    static func count(of piece: Piece, _ parameters: [Tensor]) -> Int {
+        let parameter = parameters[piece.parameter]
+        guard let slice = piece.slice else { return parameter.count }
+        return parameter.count / max(1, parameter.size(slice.dimension)) * slice.length
+    }
+
+    /// One of several consecutive parts of the set, of about the same number of elements.
+    func part(_ index: Int, of count: Int, parameters: [Tensor]) -> ParameterSet {
+        guard count > 1 else { return self }
+        let total = pieces.reduce(0) { $0 + Self.count(of: $1, parameters) }
+        let (from, to) = (total * index / count, total * (index + 1) / count)
+        var part = ParameterSet(name: name, pieces: [])
+        var start = 0
+        for piece in pieces {
+            let size = Self.count(of: piece, parameters)
+            defer { start += size }
+            guard size > 0, parameters[piece.parameter].rank > 0 else {
+                if (from..<to).contains(start) { part.pieces.append(piece) }
+                continue
+            }
+            let whole =
+                piece.slice ?? Slice(dimension: 0, start: 0, length: parameters[piece.parameter].size(0))
+            // A position belongs to the part in which its first element would be.
+            let width = size / whole.length
+            let first = min(whole.length, max(0, (from - start + width - 1) / width))
+            let end = min(whole.length, max(0, (to - start + width - 1) / width))
+            guard first < end, to > start else { continue }
+            part.pieces.append(
+                Piece(
+                    parameter: piece.parameter,
+                    slice: Slice(dimension: whole.dimension, start: whole.start + first, length: end - first)
+                )
+            )
+        }
+        return part
+    }
+
     /// A view of a piece of a tensor that has a parameter's shape.
     static func view(of tensor: Tensor, _ piece: Piece) throws(TorchError) -> Tensor {
         guard let slice = piece.slice else { return tensor }

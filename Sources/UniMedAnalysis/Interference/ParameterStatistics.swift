@@ -39,15 +39,15 @@ public struct ParameterStatistics: Codable, Sendable, Equatable {
     /// What was summed.
     public let reading: Reading
     /// The number of parameters with a score.
-    public let scored: Int
+    public private(set) var scored: Int
     /// The number of those without any gradient.
-    public let undefined: Int
+    public private(set) var undefined: Int
     /// The parameters in each of ten equal bins, the last one closed, by form.
-    private let counts: [String: [Int]]
+    private var counts: [String: [Int]]
     /// The mean score as printed.
-    public let meanSigned: Double
+    public private(set) var meanSigned: Double
     /// The mean magnitude of the scores.
-    public let meanAbsolute: Double
+    public private(set) var meanAbsolute: Double
 
     init(
         name: String,
@@ -64,6 +64,24 @@ public struct ParameterStatistics: Codable, Sendable, Equatable {
         self.counts = Dictionary(uniqueKeysWithValues: counts.map { ($0.key.rawValue, $0.value) })
         meanSigned = sums.signed / Double(scored)
         meanAbsolute = sums.absolute / Double(scored)
+    }
+
+    /// Adds the scores of other parameters of the set.
+    mutating func add(_ other: ParameterStatistics) {
+        let all = Double(scored + other.scored)
+        if all > 0 {
+            // A part without any score has no mean.
+            let mean = { (own: Double, others: Double) in
+                ((self.scored > 0 ? own * Double(self.scored) : 0)
+                    + (other.scored > 0 ? others * Double(other.scored) : 0)) / all
+            }
+            (meanSigned, meanAbsolute) = (
+                mean(meanSigned, other.meanSigned), mean(meanAbsolute, other.meanAbsolute)
+            )
+        }
+        scored += other.scored
+        undefined += other.undefined
+        counts = counts.merging(other.counts) { zip($0, $1).map { $0 + $1 } }
     }
 
     /// The parameters in each bin.

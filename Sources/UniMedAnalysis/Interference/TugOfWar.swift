@@ -34,26 +34,40 @@ public struct TugOfWar {
     /// Default: from each task's mean gradient.
     public var statistics: ParameterStatistics.Reading?
 
+    /// The blocks that the parameters are taken in, one after the other.
+    ///
+    /// Every block passes over the batches anew and holds `T + 1` copies of its own share of the parameters beside the whole
+    /// gradient: less memory for more time, with the same result.
+    ///
+    /// Default: 1.
+    public var blocks: Int
+
     /// Makes a measurement.
     public init(
         sets: [ParameterSet],
         takesOnePass: Bool = false,
-        statistics: ParameterStatistics.Reading? = .meanGradients
+        statistics: ParameterStatistics.Reading? = .meanGradients,
+        blocks: Int = 1
     ) {
         self.sets = sets
         self.takesOnePass = takesOnePass
         self.statistics = statistics
+        self.blocks = blocks
     }
 
     /// The largest number of copies of the analysed parameters that exist at a time, the gradient included.
-    public static func copyCount(taskCount: Int) -> Int { max(taskCount + 2, 4) }
+    ///
+    /// - Parameter blocks: The blocks that the parameters are taken in; the gradient is always whole.
+    public static func copyCount(taskCount: Int, blocks: Int = 1) -> Double {
+        1 + Double(max(taskCount + 1, 3)) / Double(blocks)
+    }
 
     /// The number of gradients that a measurement computes.
     ///
     /// - Parameter batchCounts: The batches of each task.
     public func gradientCount(batchCounts: [Int]) -> Int {
         let early = statistics.map { batchCounts.suffix($0.earlyTaskCount).reduce(0, +) } ?? 0
-        return early + batchCounts.reduce(0, +) * (takesOnePass ? 1 : 2)
+        return blocks * (early + batchCounts.reduce(0, +) * (takesOnePass ? 1 : 2))
     }
 
     /// Measures to first order.
@@ -64,13 +78,62 @@ public struct TugOfWar {
         control: AnalysisControl = AnalysisControl()
     ) throws(AnalysisError) -> Measurement {
         let counts = try checkedCounts(source)
-        let taskCount = counts.count
+        guard blocks > 0 else {
+            throw AnalysisError(.request, "expected a positive number, got \(blocks)", field: "blocks")
+        }
         var done = 0
         let total = gradientCount(batchCounts: counts)
+        var sums = Sums(setCount: sets.count, counts: counts)
+        for block in 0..<blocks {
+            try add(block, to: &sums, source, counts) { () throws(AnalysisError) in
+                done += 1
+                try control.step("gradients", done, of: total, unit: "batches")
+            }
+        }
+        let interference = sets.indices.map { index in
+            Self.interference(
+                sets[index],
+                source,
+                norms: sums.norms[index],
+                changes: takesOnePass ? nil : (sums.changes[index], sums.norms[index]),
+                products: sums.products[index],
+                step: .firstOrder
+            )
+        }
+        return Measurement(interference: interference, statistics: sums.statistics)
+    }
+
+    /// What is summed up over blocks, by set.
+    private struct Sums {
+        var norms: [[[Double]]]
+        var products: [[[Double]]]
+        var changes: [[[[Double]]]]
+        var statistics: [ParameterStatistics] = []
+
+        init(setCount: Int, counts: [Int]) {
+            let square = [[Double]](repeating: [Double](repeating: 0, count: counts.count), count: counts.count)
+            norms = [[[Double]]](repeating: [[Double]](repeating: [], count: counts.count), count: setCount)
+            products = [[[Double]]](repeating: square, count: setCount)
+            changes = [[[[Double]]]](
+                repeating: counts.map { [[Double]](repeating: [Double](repeating: 0, count: $0), count: counts.count) },
+                count: setCount
+            )
+        }
+    }
+
+    /// Adds what a block of the parameters contributes.
+    private func add(
+        _ block: Int,
+        to sums: inout Sums,
+        _ source: some GradientSource,
+        _ counts: [Int],
+        step: () throws(AnalysisError) -> Void
+    ) throws(AnalysisError) {
+        let taskCount = counts.count
+        let parts = sets.map { $0.part(block, of: blocks, parameters: source.parameters) }
         func gradients(_ task: Int, _ batch: Int) throws(AnalysisError) -> [Tensor?] {
             let result = try source.gradients(task: task, batch: batch)
-            done += 1
-            try control.step("gradients", done, of: total, unit: "batches")
+            try step()
             return result
         }
 
@@ -78,7 +141,7 @@ public struct TugOfWar {
         let early = min(statistics?.earlyTaskCount ?? 0, taskCount)
         var scores: [StatisticsAccumulator] = []
         if let statistics {
-            for set in sets {
+            for set in parts {
                 scores.append(
                     try analysing { try StatisticsAccumulator(statistics, set: set, parameters: source.parameters) }
                 )
@@ -96,7 +159,6 @@ public struct TugOfWar {
 
         // The mean direction of each task, and the gradients' norms.
         var directions = [[ParameterVector]](repeating: [], count: sets.count)
-        var norms = [[[Double]]](repeating: [], count: sets.count)
         var statisticsResults: [ParameterStatistics] = []
         for task in 0..<taskCount {
             let keepsScores = statistics != nil && task < taskCount - early
@@ -104,18 +166,20 @@ public struct TugOfWar {
                 statisticsResults = try analysing { try scores.map { try $0.result() } }
                 scores = []
             }
-            for (index, set) in sets.enumerated() {
+            for (index, set) in parts.enumerated() {
                 directions[index].append(
                     try analysing { try ParameterVector(zerosFor: set, parameters: source.parameters) }
                 )
-                norms[index].append([])
             }
             for batch in 0..<counts[task] {
                 let gradients = try gradients(task, batch)
                 for (index, set) in sets.enumerated() {
-                    let norm = try analysing { try Self.norm(gradients, in: set) }
-                    guard norm.isFinite else { throw Self.notFinite(source.tasks[task], batch, set) }
-                    norms[index][task].append(norm)
+                    if block == 0 {
+                        let norm = try analysing { try Self.norm(gradients, in: set) }
+                        guard norm.isFinite else { throw Self.notFinite(source.tasks[task], batch, set) }
+                        sums.norms[index][task].append(norm)
+                    }
+                    let norm = sums.norms[index][task][batch]
                     try analysing {
                         if norm > 0 {
                             try directions[index][task].add(gradients, scale: 1 / (norm * Double(counts[task])))
@@ -130,42 +194,31 @@ public struct TugOfWar {
             statisticsResults = try analysing { try scores.map { try $0.result() } }
             scores = []
         }
-        let products = try analysing {
-            try directions.map { rows in
-                try rows.map { row in try rows.map { try row.dot($0).item() } }
-            }
-        }
-
-        // How much a step along each direction changes the loss of every batch.
-        var changes = [[[[Double]]]](
-            repeating: counts.map { [[Double]](repeating: [Double](repeating: 0, count: $0), count: taskCount) },
-            count: sets.count
-        )
-        if !takesOnePass {
-            for task in 0..<taskCount {
-                for batch in 0..<counts[task] {
-                    let gradients = try gradients(task, batch)
-                    for index in sets.indices {
-                        let row = try analysing {
-                            try Tensor.stack(directions[index].map { try $0.dot(gradients).to(.cpu) })
-                                .array(of: Double.self)
-                        }
-                        for (other, value) in row.enumerated() { changes[index][task][other][batch] = value }
-                    }
+        for (index, rows) in directions.enumerated() {
+            for (i, first) in rows.enumerated() {
+                for (j, second) in rows.enumerated() {
+                    sums.products[index][i][j] += try analysing { try first.dot(second).item() }
                 }
             }
         }
-        let interference = sets.indices.map { index in
-            Self.interference(
-                sets[index],
-                source,
-                norms: norms[index],
-                changes: takesOnePass ? nil : (changes[index], norms[index]),
-                products: products[index],
-                step: .firstOrder
-            )
+        for (index, result) in statisticsResults.enumerated() {
+            if block == 0 { sums.statistics.append(result) } else { sums.statistics[index].add(result) }
         }
-        return Measurement(interference: interference, statistics: statisticsResults)
+
+        guard !takesOnePass else { return }
+        // How much a step along each direction changes the loss of every batch.
+        for task in 0..<taskCount {
+            for batch in 0..<counts[task] {
+                let gradients = try gradients(task, batch)
+                for index in sets.indices {
+                    let row = try analysing {
+                        try Tensor.stack(directions[index].map { try $0.dot(gradients).to(.cpu) })
+                            .array(of: Double.self)
+                    }
+                    for (other, value) in row.enumerated() { sums.changes[index][task][other][batch] += value }
+                }
+            }
+        }
     }
 
     /// Measures by taking each step and computing every loss again, for one set after the other.
@@ -293,11 +346,7 @@ public struct TugOfWar {
         step: Interference.Step
     ) -> Interference {
         let reached = norms.indices.filter { norms[$0].contains { $0 > 0 } }
-        let count = set.pieces.reduce(0) { sum, piece in
-            let parameter = source.parameters[piece.parameter]
-            guard let slice = piece.slice else { return sum + parameter.count }
-            return sum + parameter.count / parameter.size(slice.dimension) * slice.length
-        }
+        let count = set.pieces.reduce(0) { $0 + ParameterSet.count(of: $1, source.parameters) }
         return Interference(
             name: set.name,
             parameterCount: count,
