@@ -154,7 +154,7 @@ int32_t ct_tensor_to_device(CTTensorRef a, int32_t device, int32_t index, bool n
         // A copy from pageable memory waits until the device has done all that is queued. One from page-locked memory is queued
         // itself, and LibTorch keeps that memory until it is done. It stays page-locked for the next one, so only small tensors
         // take this way: weights wait.
-        constexpr size_t small = size_t(1) << 25;
+        constexpr size_t small = size_t(1) << 24;
         const bool recorded = x.requires_grad() && c10::GradMode::is_enabled();
         if (place.is_cuda() && x.is_cpu() && x.layout() == at::kStrided && x.numel() > 0 && x.nbytes() <= small && !recorded) {
             give(out, x.pin_memory().to(place, x.scalar_type(), true));
