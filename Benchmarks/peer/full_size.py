@@ -111,6 +111,8 @@ def language_model(c, lora, dtype, device):
         tie_word_embeddings=c["tiesEmbeddings"],
         use_cache=False,
     )
+    theta = getattr(config, "rope_theta", None) or config.rope_parameters["rope_theta"]
+    assert theta == c["ropeTheta"], f"transformers took {theta} as the base of its rotary embedding"
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -297,6 +299,7 @@ class Training:
         is_cuda = self.device.type == "cuda"
         if is_cuda:
             torch.cuda.synchronize(self.device)
+            torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
             result["memoryBefore"] = torch.cuda.memory_allocated(self.device)
         losses = []

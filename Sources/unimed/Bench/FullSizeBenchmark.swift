@@ -285,6 +285,7 @@ struct FullSizeBenchmark {
         let kept = variant.encodesImages ? nil : try model.encodeImages(pixels)
         if !device.isCPU {
             try device.synchronize()
+            try Runtime.emptyCache()
             try device.resetPeakMemory()
             result.memoryBefore = try device.memory().current
         }
