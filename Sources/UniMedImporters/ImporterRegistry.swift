@@ -106,6 +106,10 @@ public struct ImporterRegistry: Sendable {
             (root, options) throws(ImportError) in
             try ClassFolderImporter(root: root, options: options)
         },
+        Entry(name: "dicom", summary: "A folder of DICOM files and a table of questions and answers: all but qa.") {
+            (root, options) throws(ImportError) in
+            try DICOMImporter(root: root, options: options)
+        },
         Entry(name: "coco", summary: "Boxes in the layout of COCO: rec, reg.") { (root, options) throws(ImportError) in
             try COCOImporter(root: root, options: options)
         },

@@ -268,7 +268,7 @@ struct RadFMImporterTests {
         for reason in [
             "the image is listed twice", "no image file", "no image path", "findings of more than 800 characters",
             "no findings", "no report", "the row has more or fewer fields than the header",
-            "the row is not UTF-8 text", "a quote is not closed",
+            "not UTF-8 text (see the setting 'encoding')", "a quoted field is never closed",
             "the path does not end with p1x/p<patient>/s<study>/<image>",
         ] {
             #expect(tally.skipped[reason] == 1, "\(reason)")

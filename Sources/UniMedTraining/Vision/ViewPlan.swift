@@ -84,6 +84,7 @@ package struct ViewPlan: Sendable {
     package func update(_ hash: inout SHA256) {
         hash.update("views \(viewCount) seed \(seed)")
         guard viewCount > 1 else { return }
+        hash.update("noise of each row")
         for position in augmented {
             guard let augmentation = augmentations[position] else { continue }
             hash.update("\(position) \(augmentation)")

@@ -30,7 +30,11 @@ struct AskCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "The task: qa, vqa, rg, rec, reg or cls.")
     var task: MedicalTask
 
-    @Option(name: .shortAndLong, help: "The picture: PNG, JPEG or TIFF; or a folder of slices.", completion: .file())
+    @Option(
+        name: .shortAndLong,
+        help: "The picture: PNG, JPEG, TIFF, DICOM, NIfTI or NRRD; or a folder of slices.",
+        completion: .file()
+    )
     var image: String?
 
     @Option(name: .long, help: "For a volume: the distance between neighbouring slices, in millimetres.")
