@@ -254,6 +254,7 @@ extension DatasetFolder {
     }
 
     static func isImageName(_ name: String) -> Bool {
+        if name.lowercased().hasSuffix(".nii.gz") { return true }
         guard let dot = name.lastIndex(of: ".") else { return false }
         return imageExtensions.contains(name[name.index(after: dot)...].lowercased())
     }
