@@ -121,7 +121,7 @@ struct RMSNorm : torch::autograd::Function<RMSNorm> {
         auto sums = at::zeros({parts, width}, scale.options());
         const bool narrow = x.scalar_type() == at::kBFloat16;
         const void *gs = gradient.const_data_ptr(), *xs = x.const_data_ptr(), *ws = w.const_data_ptr();
-        const auto *scales = scale.const_data_ptr<float>();
+        const auto *scales = elements<float>(scale);
         void *dxs = dx.mutable_data_ptr();
         auto *dws = sums.mutable_data_ptr<float>();
         at::parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
