@@ -15,9 +15,11 @@ enum ThreadWaiting {
             guard getenv("GOMP_SPINCOUNT") == nil, getenv("OMP_WAIT_POLICY") == nil,
                 let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
             else { return }
+            // Read first: a runtime that is linked statically finds the arguments no more once the environment has grown.
+            let arguments = CommandLine.unsafeArgv
             setenv("GOMP_SPINCOUNT", spinCount, 1)
             // Returns only where it fails; the program then goes on as it is.
-            execv(program, CommandLine.unsafeArgv)
+            execv(program, arguments)
         #endif
     }
 }
