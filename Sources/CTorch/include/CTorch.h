@@ -123,6 +123,8 @@ int32_t ct_where(CTTensorRef _Nonnull condition, CTTensorRef _Nonnull a, CTTenso
 int32_t ct_masked_fill(CTTensorRef _Nonnull a, CTTensorRef _Nonnull mask, double value, CTTensorOut _Nonnull out);
 int32_t ct_sort(CTTensorRef _Nonnull a, intptr_t dimension, bool descending, CTTensorOut _Nonnull values, CTTensorOut _Nonnull indices);
 int32_t ct_top_k(CTTensorRef _Nonnull a, intptr_t k, intptr_t dimension, CTTensorOut _Nonnull values, CTTensorOut _Nonnull indices);
+/// Eigenvalues (ascending) and eigenvectors (columns) of a symmetric matrix, of which the lower half is read.
+int32_t ct_symmetric_eigen(CTTensorRef _Nonnull a, CTTensorOut _Nonnull values, CTTensorOut _Nonnull vectors);
 
 // MARK: Arithmetic (b is broadcast to a and the other way round)
 
