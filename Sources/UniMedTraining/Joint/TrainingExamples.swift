@@ -14,13 +14,14 @@ package struct TrainingExample: Sendable, Equatable {
 
 /// Turns drawn samples into prompts: instruction, view, answer, token ids.
 package struct TrainingExamples: Sendable {
-    /// The training split.
-    package let samples: [Sample]
+    /// The training split, read sample by sample.
+    package let samples: RecordList<Sample>
     /// The order in which a sampler sees the samples: positions in ``samples``, repeated ones where kinds are balanced.
     package let entries: [Int]
     /// The rates of the tasks, from the samples as they are.
     package let rates: TaskRates
-    private let pictures: [Int]
+    /// The position of each sample's picture, -1 without one.
+    private let pictures: [Int32]
     private let plan: ViewPlan
     private let encoder: PromptEncoder
     /// The annotated objects of each picture, for questions that count them.
@@ -40,14 +41,15 @@ package struct TrainingExamples: Sendable {
         plan: ViewPlan,
         seed: UInt64
     ) throws(TrainingError) {
-        let samples = data.indices(split: .train).map { data.samples[$0] }
+        let samples = data.samples.selecting(data.indices(split: .train))
         guard !samples.isEmpty else {
             throw TrainingError(.data, "there is no sample of the training split", file: data.folder.path)
         }
-        var pictures: [Int] = []
+        var pictures: [Int32] = []
+        pictures.reserveCapacity(samples.count)
         for sample in samples {
             if let position = data.images.position(of: sample) {
-                pictures.append(position)
+                pictures.append(Int32(position))
             } else if sample.task.usesImage {
                 let problem = "the picture of sample \(sample.id) of \(sample.dataset) is not in the prepared data"
                 throw TrainingError(.data, problem, file: data.folder.path)
@@ -79,7 +81,7 @@ package struct TrainingExamples: Sendable {
     }
 
     /// The task of each entry.
-    package var tasks: [MedicalTask] { entries.map { samples[$0].task } }
+    package var tasks: [MedicalTask] { entries.map { samples.task(at: $0) } }
 
     /// The prompt of a draw.
     ///
@@ -90,10 +92,11 @@ package struct TrainingExamples: Sendable {
         let index = entries[draw.sampleIndex]
         var sample = samples[index]
         var row: Int?
-        if pictures[index] >= 0, sample.task.usesImage {
-            let (view, adapted) = self.view(of: sample, picture: pictures[index], seed: draw.seed)
+        let picture = Int(pictures[index])
+        if picture >= 0, sample.task.usesImage {
+            let (view, adapted) = self.view(of: sample, picture: picture, seed: draw.seed)
             sample = adapted
-            row = plan.row(of: pictures[index], view: view)
+            row = plan.row(of: picture, view: view)
         }
         let definition = TaskRegistry.definition(of: sample.task)
         var instruction = try definition.instruction(for: sample, templateSeed: draw.seed)
@@ -150,8 +153,8 @@ package struct TrainingExamples: Sendable {
 
     // MARK: Balance
 
-    private static func rates(_ rates: TaskRates, samples: [Sample]) throws(TrainingError) -> TaskRates {
-        let counts = samples.reduce(into: [MedicalTask: Double]()) { $0[$1.task, default: 0] += 1 }
+    private static func rates(_ rates: TaskRates, samples: RecordList<Sample>) throws(TrainingError) -> TaskRates {
+        let counts = samples.indices.reduce(into: [MedicalTask: Double]()) { $0[samples.task(at: $1), default: 0] += 1 }
         switch rates {
         case .proportional: return .explicit(counts)
         case .temperature(let temperature): return .explicit(counts.mapValues { pow($0, 1 / temperature) })
@@ -173,7 +176,7 @@ package struct TrainingExamples: Sendable {
     }
 
     /// Repeats samples so that every kind of a task has as many entries as the task's largest.
-    private static func balanced(_ samples: [Sample], seed: UInt64) -> [Int] {
+    private static func balanced(_ samples: RecordList<Sample>, seed: UInt64) -> [Int] {
         var groups: [Kind: [Int]] = [:]
         var order: [Kind] = []
         for (index, sample) in samples.enumerated() {

@@ -62,7 +62,7 @@ struct DataStatsCommand: ParsableCommand {
 
     func run() throws {
         let data = try PreparedData.open(at: URL(fileURLWithPath: folder))
-        let statistics = DataStatistics(data.samples, topCount: answers ? 5 : 0)
+        let statistics = DataStatistics(Array(data.samples), topCount: answers ? 5 : 0)
         let duplicates = data.duplicates(options: DuplicateOptions(hashDistance: hashDistance))
         if output.json {
             try Terminal.output(json: report(statistics, duplicates))
