@@ -53,6 +53,8 @@ public struct DatasetPreparation: Sendable {
     public let threadCount: Int
     /// The size of a file of pictures, after each of which an interrupted preparation can continue.
     private let shardByteCount: Int
+    /// What becomes of things that are at fault in the data sets.
+    public let faults: FaultPolicy
 
     /// Describes a preparation.
     ///
@@ -60,18 +62,21 @@ public struct DatasetPreparation: Sendable {
     ///   - importers: One per data set.
     ///   - imageSize: The width and height of every picture, in pixels; the aspect ratio is not kept, as in Uni-Med.
     ///   - threadCount: The number of threads that decode and resize; the result does not depend on it.
+    ///   - faults: What becomes of things that are at fault in the data sets.
     /// - Throws: ``ImportError`` when there is no importer, two have the same data set's name, or a number is not
     ///   positive.
     public init(
         importers: [any DatasetImporter],
         imageSize: Int = 224,
-        threadCount: Int = 2
+        threadCount: Int = 2,
+        faults: FaultPolicy = .skip
     ) throws(ImportError) {
         try self.init(
             importers: importers,
             imageSize: imageSize,
             threadCount: threadCount,
-            shardByteCount: ImageShardWriter.standardShardByteCount
+            shardByteCount: ImageShardWriter.standardShardByteCount,
+            faults: faults
         )
     }
 
@@ -80,7 +85,8 @@ public struct DatasetPreparation: Sendable {
         importers: [any DatasetImporter],
         imageSize: Int,
         threadCount: Int,
-        shardByteCount: Int
+        shardByteCount: Int,
+        faults: FaultPolicy = .skip
     ) throws(ImportError) {
         guard !importers.isEmpty else { throw ImportError(.invalid, "no data set is named", field: "data") }
         guard (1...16_384).contains(imageSize) else {
@@ -97,6 +103,7 @@ public struct DatasetPreparation: Sendable {
         self.imageSize = imageSize
         self.threadCount = threadCount
         self.shardByteCount = shardByteCount
+        self.faults = faults
     }
 
     /// The content key: a SHA-256 over the importers, their versions and settings, and their files' names, sizes and
@@ -143,7 +150,10 @@ public struct DatasetPreparation: Sendable {
     ) throws(ImportError) -> Outcome {
         let key = try key()
         let target = PreparationTarget(destination, key: key)
-        if let data = try target.reusable() { return Outcome(data: data, wasReused: true) }
+        if let data = try target.reusable() {
+            try refuseFaults(of: zip(importers, data.manifest.sources.map(\.report)))
+            return Outcome(data: data, wasReused: true)
+        }
         var sources: [ImportedSource] = []
         for importer in importers {
             try Self.check(isCancelled)
@@ -166,6 +176,11 @@ public struct DatasetPreparation: Sendable {
                     isCancelled: isCancelled,
                     progress: progress
                 )
+                do throws(ImportError) {
+                    try refuseFaults(of: sources.map { ($0.importer, $0.report) })
+                } catch {
+                    throw DataError(error.cause.kind, error.description)
+                }
                 try PreparedData.write(
                     samples: sources.flatMap(\.result.samples),
                     annotations: sources.flatMap(\.result.annotations),
@@ -209,16 +224,14 @@ public struct DatasetPreparation: Sendable {
 
     private func read(_ importer: any DatasetImporter) throws(ImportError) -> ImportedSource {
         var report = ImportReport()
-        let result = try importer.importSamples(report: &report)
-        guard report.isBalanced else {
-            let kinds = report.tallies.filter { !$0.value.isBalanced }.keys.sorted().joined(separator: ", ")
-            throw ImportError(
-                .mismatch,
-                "the importer found more or fewer than it imported and skipped: \(kinds)",
-                importer: type(of: importer).name
-            )
-        }
+        let result = try importer.checkedImport(faults: faults, report: &report)
         return ImportedSource(importer: importer, result: result, report: report)
+    }
+
+    private func refuseFaults(
+        of reports: some Sequence<(any DatasetImporter, ImportReport)>
+    ) throws(ImportError) {
+        for (importer, report) in reports { try importer.refuseFaults(of: report, faults) }
     }
 
     private static func summary(of sources: [ImportedSource]) -> String {
@@ -264,7 +277,8 @@ public struct DatasetPreparation: Sendable {
         for (index, source) in sources.enumerated() {
             var known: Set<ImageReference> = []
             let references = source.result.annotations.map(\.image) + source.result.samples.compactMap(\.image)
-            for reference in references where known.insert(reference).inserted {
+            // A slice may also have an annotation of its own.
+            for reference in references.flatMap(\.pictures) where known.insert(reference).inserted {
                 jobs.append(Job(source: index, reference: reference))
             }
         }
@@ -351,8 +365,21 @@ public struct DatasetPreparation: Sendable {
 
 extension DatasetPreparation.ImportedSource {
     /// Takes out what needs the pictures of some paths.
-    fileprivate mutating func leaveOut(_ reasons: [String: String]) {
-        guard !reasons.isEmpty else { return }
+    fileprivate mutating func leaveOut(_ failures: [String: String]) {
+        guard !failures.isEmpty else { return }
+        let images = result.annotations.map(\.image) + result.samples.compactMap(\.image)
+        let volumes = Set(images.filter { $0.volume != nil }.map(\.path))
+        /// The volume of a slice, without which the volume is not used; anything else itself.
+        func owner(_ path: String) -> String {
+            guard let (volume, _) = ImageReference.sliceParts(ofPath: path), volumes.contains(volume) else {
+                return path
+            }
+            return volume
+        }
+        var reasons: [String: String] = [:]
+        for (path, reason) in failures.sorted(by: { $0.key < $1.key }) where reasons[owner(path)] == nil {
+            reasons[owner(path)] = reason
+        }
         for (path, reason) in reasons.sorted(by: { $0.key < $1.key }) {
             if report.tallies["image"] != nil {
                 report.withdrawn("image", because: reason, item: path)
@@ -363,7 +390,7 @@ extension DatasetPreparation.ImportedSource {
             report.withdrawn(ImportReport.kind(of: sample), because: reason, item: sample.id)
         }
         result.samples.removeAll { sample in sample.image.map { reasons[$0.path] != nil } ?? false }
-        result.annotations.removeAll { reasons[$0.image.path] != nil }
+        result.annotations.removeAll { reasons[owner($0.image.path)] != nil }
     }
 }
 

@@ -101,6 +101,8 @@ struct RecipeTests {
         ("{vocabularySize: 500}", "{vocabularySize: 500}\n  file: a.model", "tokenizer"),
         ("fineTuning: {method: full}", "fineTuning: {method: full, rank: 3}", "model.fineTuning.rank"),
         ("fineTuning: {method: full}", "vision: {patchSiz: 3}", "model.vision.patchSiz"),
+        ("fineTuning: {method: full}", "volume: {tokens: 3}", "model.volume.tokens"),
+        ("fineTuning: {method: full}", "volume: {slice: 3}", "model.volume.slice"),
         ("steps: 1000", "steps: 1000\n  optimizer: {betta: 1}", "training.optimizer.betta"),
         ("steps: 1000", "steps: 1000\n  optimizer: {beta1: 1}", "training.optimizer.beta1"),
         ("steps: 1000", "steps: 1000\n  learningRate: {peek: 1}", "training.learningRate.peek"),

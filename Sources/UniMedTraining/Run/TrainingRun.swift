@@ -149,10 +149,19 @@ public final class TrainingRun {
         tokenizer: any CheckpointTokenizer,
         needsLanguage: Bool
     ) throws(TrainingError) -> UniMed {
-        var configuration = recipe.model
-        configuration.language.vocabularySize = tokenizer.vocabularySize
         let (device, weights) = (recipe.torchDevice, recipe.weights)
         return try training {
+            var configuration = recipe.model
+            configuration.language.vocabularySize = tokenizer.vocabularySize
+            let language = try needsLanguage ? weights.language.map { try Checkpoint.open(resolve($0)) } : nil
+            if let path = weights.language, let language, let rows = try Llama.vocabularySize(in: language) {
+                guard tokenizer.vocabularySize <= rows else {
+                    let problem =
+                        "the tokenizer has \(tokenizer.vocabularySize) tokens, the language model only \(rows) embeddings"
+                    throw TrainingError(.tokenizer, problem, file: path)
+                }
+                configuration.language.vocabularySize = rows
+            }
             try Runtime.seed(recipe.seed)
             // What a file has is not drawn: those weights get memory when they are read.
             let unplaced = WeightBuilder(device: .meta)
@@ -166,9 +175,7 @@ public final class TrainingRun {
             if let path = weights.vision {
                 try model.vision.load(Checkpoint.open(resolve(path)), device: device)
             }
-            if let path = weights.language, needsLanguage {
-                try model.language.load(Checkpoint.open(resolve(path)), device: device)
-            }
+            if let language { try model.language.load(language, device: device) }
             if weights.language == nil {
                 // A model from scratch starts with coordinates that know their order.
                 if let first = Self.firstCoordinate(of: tokenizer) {
@@ -426,11 +433,13 @@ public final class TrainingRun {
             encoder: PromptEncoder(
                 tokenizer: tokenizer,
                 imageTokenCount: model.configuration.imageTokenCount,
+                volume: model.configuration.volume,
                 taskIdentifiers: model.configuration.taskIdentifiers,
                 maximumLength: recipe.training.maximumLength
             ),
             plan: viewPlan(data),
-            seed: recipe.seed
+            seed: recipe.seed,
+            volume: model.configuration.volume
         )
         let key = try trainingKey(data: data, tokenizer: tokenizer, model: model, features: features)
         let trainer = try JointTrainer(
@@ -496,6 +505,10 @@ public final class TrainingRun {
                 "the prepared pictures have \(data.images.size) pixels a side, the recipe says "
                 + "\(recipe.data.imageSize)"
             throw TrainingError(.data, problem, file: data.folder.path, field: "data.imageSize")
+        }
+        guard recipe.model.volume != nil || !data.samples.contains(where: { $0.image?.volume != nil }) else {
+            let problem = "the prepared data hold volumes and the recipe does not say how the model looks at them"
+            throw TrainingError(.recipe, problem, field: "model.volume")
         }
     }
 

@@ -49,6 +49,7 @@ struct DataStatsCommand: ParsableCommand {
 
         let sampleCount: Int
         let imageCount: Int
+        let volumeCount: Int
         let groups: [DataStatistics.Group]
         let duplicates: Duplicates
         let leaks: Leaks
@@ -62,7 +63,7 @@ struct DataStatsCommand: ParsableCommand {
 
     func run() throws {
         let data = try PreparedData.open(at: URL(fileURLWithPath: folder))
-        let statistics = DataStatistics(Array(data.samples), topCount: answers ? 5 : 0)
+        let statistics = DataStatistics(data.samples, topCount: answers ? 5 : 0)
         let duplicates = data.duplicates(options: DuplicateOptions(hashDistance: hashDistance))
         if output.json {
             try Terminal.output(json: report(statistics, duplicates))
@@ -77,6 +78,7 @@ struct DataStatsCommand: ParsableCommand {
         return Report(
             sampleCount: statistics.sampleCount,
             imageCount: statistics.imageCount,
+            volumeCount: statistics.volumeCount,
             groups: statistics.groups,
             duplicates: Report.Duplicates(
                 differentPictures: duplicates.pictureCount,
