@@ -49,6 +49,13 @@ public struct DataStatistics: Codable, Sendable, Equatable {
     /// One entry per data set, split and task that occurs, in this order of sorting.
     public var groups: [Group]
 
+    /// Counts samples that are read one after the other, for example those of prepared data.
+    ///
+    /// - Parameter topCount: The number of the most frequent answers that are listed.
+    public init(_ samples: some Sequence<Sample>, topCount: Int = 5) {
+        self.init(Array(samples), topCount: topCount)
+    }
+
     /// Counts samples.
     ///
     /// - Parameters:

@@ -408,5 +408,15 @@ final class MappedFile: @unchecked Sendable {
         bytes = UnsafeRawBufferPointer(start: address, count: expectedSize)
     }
 
+    /// Maps a whole file; `nil` for an empty one, which cannot be mapped.
+    static func whole(_ url: URL) throws(DataError) -> MappedFile? {
+        var status = stat()
+        guard stat(url.path, &status) == 0 else {
+            if errno == ENOENT { throw DataError(.missing, "no such file", file: url.path) }
+            throw DataError.fileSystem("cannot be read", path: url.path, errorNumber: errno)
+        }
+        return status.st_size == 0 ? nil : try MappedFile(url, expectedSize: Int(status.st_size))
+    }
+
     deinit { munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count) }
 }

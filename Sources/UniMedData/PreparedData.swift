@@ -7,6 +7,7 @@ public import Foundation
 /// | `manifest.json` | format version, content key, counts, digests of the other files |
 /// | `samples.jsonl` | one ``Sample`` a line |
 /// | `annotations.jsonl` | one ``ImageAnnotation`` a line |
+/// | `samples.index`, `annotations.index` | where the lines are: ``RecordList`` |
 /// | `images.json`, `images-00000.bin`, … | ``ImageShards`` |
 public struct PreparedData: Sendable {
     /// The folder's table of contents.
@@ -53,15 +54,17 @@ public struct PreparedData: Sendable {
     public static let manifestName = "manifest.json"
     static let samplesName = "samples.jsonl"
     static let annotationsName = "annotations.jsonl"
+    static let samplesIndexName = "samples.index"
+    static let annotationsIndexName = "annotations.index"
 
     /// The folder.
     public let folder: URL
     /// The table of contents.
     public let manifest: Manifest
-    /// Every sample, in the order of the sources.
-    public let samples: [Sample]
-    /// Every annotation, in the order of the sources.
-    public let annotations: [ImageAnnotation]
+    /// Every sample, in the order of the sources; read from the file when it is asked for.
+    public let samples: RecordList<Sample>
+    /// Every annotation, in the order of the sources; read from the file when it is asked for.
+    public let annotations: RecordList<ImageAnnotation>
     /// The pictures.
     public let images: ImageShards
 
@@ -95,7 +98,9 @@ public struct PreparedData: Sendable {
     /// - Throws: ``DataError`` that names the file, and the line and field where there is one.
     public static func open(at folder: URL) throws(DataError) -> PreparedData {
         let manifest = try manifest(at: folder)
-        for name in [samplesName, annotationsName, ImageShards.indexName] {
+        // Folders of earlier versions have no indexes.
+        let indexes = [samplesIndexName, annotationsIndexName].filter { manifest.digests[$0] != nil }
+        for name in [samplesName, annotationsName, ImageShards.indexName] + indexes {
             let url = folder.appendingPathComponent(name)
             let found = try DataFile.digest(of: url).sha256
             guard let expected = manifest.digests[name], found == expected else {
@@ -119,28 +124,49 @@ public struct PreparedData: Sendable {
         return PreparedData(
             folder: folder,
             manifest: manifest,
-            samples: try JSONLines.read(Sample.self, from: folder.appendingPathComponent(samplesName)),
-            annotations: try JSONLines.read(
-                ImageAnnotation.self,
-                from: folder.appendingPathComponent(annotationsName)
-            ),
+            samples: try records(samplesName, samplesIndexName, in: folder, manifest),
+            annotations: try records(annotationsName, annotationsIndexName, in: folder, manifest),
             images: images
         )
     }
 
+    private static func records<Record: Decodable & RecordTag>(
+        _ name: String,
+        _ indexName: String,
+        in folder: URL,
+        _ manifest: Manifest
+    ) throws(DataError) -> RecordList<Record> {
+        let url = folder.appendingPathComponent(name)
+        let storage =
+            manifest.digests[indexName] == nil
+            ? try RecordStorage(url, reading: Record.self)
+            : try RecordStorage(url, index: folder.appendingPathComponent(indexName))
+        return RecordList(storage)
+    }
+
     /// Writes the text files of a folder whose pictures are already there.
     package static func write(
-        samples: [Sample],
-        annotations: [ImageAnnotation],
+        samples: some Collection<Sample>,
+        annotations: some Collection<ImageAnnotation>,
         sources: [Manifest.Source],
         key: String,
         imageSize: Int,
         to folder: URL
     ) throws(DataError) {
-        try JSONLines.write(samples, to: folder.appendingPathComponent(samplesName))
-        try JSONLines.write(annotations, to: folder.appendingPathComponent(annotationsName))
+        try JSONLines.write(
+            samples,
+            to: folder.appendingPathComponent(samplesName),
+            index: folder.appendingPathComponent(samplesIndexName)
+        )
+        try JSONLines.write(
+            annotations,
+            to: folder.appendingPathComponent(annotationsName),
+            index: folder.appendingPathComponent(annotationsIndexName)
+        )
         var digests: [String: String] = [:]
-        for name in [samplesName, annotationsName, ImageShards.indexName] {
+        for name in [
+            samplesName, annotationsName, samplesIndexName, annotationsIndexName, ImageShards.indexName,
+        ] {
             digests[name] = try DataFile.digest(of: folder.appendingPathComponent(name)).sha256
         }
         let manifest = Manifest(
@@ -168,8 +194,8 @@ public struct PreparedData: Sendable {
         dataset: String? = nil
     ) -> [Int] {
         samples.indices.filter { index in
-            let sample = samples[index]
-            return sample.split == split && tasks.contains(sample.task) && (dataset ?? sample.dataset) == sample.dataset
+            guard samples.split(at: index) == split, tasks.contains(samples.task(at: index)) else { return false }
+            return dataset.map { samples[index].dataset == $0 } ?? true
         }
     }
 }

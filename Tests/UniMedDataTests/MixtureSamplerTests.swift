@@ -55,6 +55,17 @@ struct MixtureSamplerTests {
         #expect(Set(epochs).count == 3)
     }
 
+    @Test func `an epoch's order is the generator's permutation, the same in every version`() throws {
+        var sampler = try MixtureSampler(tasks: tasks, seed: 4)
+        var drawn: [Int] = []
+        while drawn.count < 30 {
+            let draw = sampler.next()
+            if draw.task == .imageClassification { drawn.append(draw.sampleIndex) }
+        }
+        var generator = SeededGenerator.derived(from: 4, label: "cls epoch 0")
+        #expect(drawn == generator.permutation(of: 30).map { $0 + 60 })
+    }
+
     @Test func `every draw has its own seed and sequences depend on the seed`() throws {
         var first = try MixtureSampler(tasks: tasks, seed: 1)
         var same = try MixtureSampler(tasks: tasks, seed: 1)

@@ -151,7 +151,7 @@ struct PreparedDataTests {
     @Test func `sound data open and verify without a finding`() throws {
         let folder = try TemporaryFolder()
         let data = try prepare(folder.url, samples: soundSamples)
-        #expect(data.samples == soundSamples)
+        #expect(Array(data.samples) == soundSamples)
         #expect(data.key == "k")
         #expect(data.verify() == [])
         #expect(data.indices(split: .validation) == [2, 3])

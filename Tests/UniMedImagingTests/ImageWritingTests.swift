@@ -58,6 +58,64 @@ struct ImageWritingTests {
 
 @Suite("Resizing")
 struct ResizingTests {
+    /// The textbook form of the two passes: every place a weighted sum in fixed point, rounded and clipped.
+    private func textbook(_ image: RGBImage, width: Int, height: Int) -> RGBImage {
+        func weights(from input: Int, to output: Int, at position: Int) -> (start: Int, values: [Int]) {
+            let scale = Double(input) / Double(output)
+            let stretch = max(scale, 1)
+            let center = (Double(position) + 0.5) * scale
+            let start = max(0, Int(center - 2 * stretch + 0.5))
+            let end = min(input, Int(center + 2 * stretch + 0.5))
+            let values = (start..<end).map { place -> Double in
+                let x = abs((Double(place) - center + 0.5) * (1 / stretch))
+                if x < 1 { return (1.5 * x - 2.5) * x * x + 1 }
+                return x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0
+            }
+            let sum = values.reduce(0, +)
+            return (start, values.map { Int(($0 / sum * 4_194_304).rounded(.toNearestOrAwayFromZero)) })
+        }
+        func pass(_ from: RGBImage, count: Int, isRow: Bool) -> RGBImage {
+            let (width, height) = isRow ? (count, from.height) : (from.width, count)
+            var pixels = [UInt8](repeating: 0, count: width * height * 3)
+            for y in 0..<height {
+                for x in 0..<width {
+                    let (start, values) = weights(
+                        from: isRow ? from.width : from.height,
+                        to: count,
+                        at: isRow ? x : y
+                    )
+                    for channel in 0..<3 {
+                        var sum = 1 << 21
+                        for (tap, value) in values.enumerated() {
+                            let place = isRow ? y * from.width + start + tap : (start + tap) * from.width + x
+                            sum += Int(from.pixels[place * 3 + channel]) * value
+                        }
+                        pixels[(y * width + x) * 3 + channel] = UInt8(max(0, min(255, sum >> 22)))
+                    }
+                }
+            }
+            return RGBImage(width: width, height: height, pixels: pixels)
+        }
+        var result = image
+        if width != image.width { result = pass(result, count: width, isRow: true) }
+        if height != image.height { result = pass(result, count: height, isRow: false) }
+        return result
+    }
+
+    @Test(arguments: [
+        (1, 1, 5, 3), (3, 40, 7, 16), (33, 17, 8, 31), (16, 16, 16, 5), (90, 15, 22, 15), (47, 48, 60, 13),
+        (5, 100, 1, 1),
+    ])
+    func `the passes in vectors are those of the textbook`(width: Int, height: Int, to: Int, and: Int) {
+        var state: UInt32 = 9
+        let pixels = (0..<width * height * 3).map { _ -> UInt8 in
+            state = state &* 1_664_525 &+ 1_013_904_223
+            return UInt8(state >> 24)
+        }
+        let image = RGBImage(width: width, height: height, pixels: pixels)
+        #expect(PillowResizer.resize(image, width: to, height: and) == textbook(image, width: to, height: and))
+    }
+
     @Test func `a size that fits is copied`() {
         let image = RGBImage(width: 3, height: 2, pixels: (0..<18).map { UInt8($0 * 13) })
         #expect(PillowResizer.resize(image, width: 3, height: 2) == image)

@@ -208,12 +208,12 @@ struct TrainingExamplesTests {
     @Test func `a training sample without its picture is told`() throws {
         let folder = try TemporaryFolder()
         let made = try SyntheticData.make(in: folder.file("data"), count: 10)
-        var samples = made.samples
+        var samples = Array(made.samples)
         samples[8].image?.path = "elsewhere.png"
         #expect(samples[8].split == .train && samples[8].task.usesImage)
         try PreparedData.write(
             samples: samples,
-            annotations: made.annotations,
+            annotations: Array(made.annotations),
             sources: [],
             key: "broken",
             imageSize: 16,

@@ -14,16 +14,16 @@ package struct TrainingExample: Sendable, Equatable {
 
 /// Turns drawn samples into prompts: instruction, view, answer, token ids.
 package struct TrainingExamples: Sendable {
-    /// The training split.
-    package let samples: [Sample]
+    /// The training split, read sample by sample.
+    package let samples: RecordList<Sample>
     /// The order in which a sampler sees the samples: positions in ``samples``, repeated ones where kinds are balanced.
     package let entries: [Int]
     /// The rates of the tasks, from the samples as they are.
     package let rates: TaskRates
     /// The position of each sample's picture; -1 without one, or for a volume.
-    private let pictures: [Int]
+    private let pictures: [Int32]
     /// The volume of each sample, as a place in ``volumes``; -1 without one.
-    private let volumeOfSample: [Int]
+    private let volumeOfSample: [Int32]
     private let volumes: [Volume]
     private let volumeConfiguration: VolumeConfiguration?
     private let plan: ViewPlan
@@ -56,13 +56,14 @@ package struct TrainingExamples: Sendable {
         seed: UInt64,
         volume: VolumeConfiguration? = nil
     ) throws(TrainingError) {
-        let samples = data.indices(split: .train).map { data.samples[$0] }
+        let samples = data.samples.selecting(data.indices(split: .train))
         guard !samples.isEmpty else {
             throw TrainingError(.data, "there is no sample of the training split", file: data.folder.path)
         }
-        var pictures: [Int] = []
+        var pictures: [Int32] = []
+        pictures.reserveCapacity(samples.count)
         var volumes: [Volume] = []
-        var volumeOfSample = [Int](repeating: -1, count: samples.count)
+        var volumeOfSample = [Int32](repeating: -1, count: samples.count)
         var known: [String: Int] = [:]
         for (index, sample) in samples.enumerated() {
             if let reference = sample.image?.volume, let positions = data.images.positions(of: sample) {
@@ -76,10 +77,10 @@ package struct TrainingExamples: Sendable {
                     let weights = data.images.sliceWeights(at: positions, for: volume.selection)
                     volumes.append(Volume(reference: reference, positions: positions, weights: weights))
                 }
-                volumeOfSample[index] = known[name] ?? -1
+                volumeOfSample[index] = Int32(known[name] ?? -1)
                 pictures.append(-1)
             } else if let position = data.images.position(of: sample) {
-                pictures.append(position)
+                pictures.append(Int32(position))
             } else if sample.task.usesImage {
                 let problem = "the picture of sample \(sample.id) of \(sample.dataset) is not in the prepared data"
                 throw TrainingError(.data, problem, file: data.folder.path)
@@ -114,7 +115,7 @@ package struct TrainingExamples: Sendable {
     }
 
     /// The task of each entry.
-    package var tasks: [MedicalTask] { entries.map { samples[$0].task } }
+    package var tasks: [MedicalTask] { entries.map { samples.task(at: $0) } }
 
     /// The prompt of a draw.
     ///
@@ -127,14 +128,14 @@ package struct TrainingExamples: Sendable {
         var rows: [Int] = []
         var slices: [SlicePosition] = []
         if volumeOfSample[index] >= 0, sample.task.usesImage {
-            let volume = volumes[volumeOfSample[index]]
+            let volume = volumes[Int(volumeOfSample[index])]
             let chosen = self.slices(of: volume, seed: draw.seed)
             rows = chosen.map { plan.row(of: volume.positions[$0], view: 0) }
             slices = chosen.map { SlicePosition(slice: $0, of: volume.reference) }
         } else if pictures[index] >= 0, sample.task.usesImage {
-            let (view, adapted) = self.view(of: sample, picture: pictures[index], seed: draw.seed)
+            let (view, adapted) = self.view(of: sample, picture: Int(pictures[index]), seed: draw.seed)
             sample = adapted
-            rows = [plan.row(of: pictures[index], view: view)]
+            rows = [plan.row(of: Int(pictures[index]), view: view)]
         }
         let definition = TaskRegistry.definition(of: sample.task)
         var instruction = try definition.instruction(for: sample, templateSeed: draw.seed)
@@ -201,8 +202,8 @@ package struct TrainingExamples: Sendable {
 
     // MARK: Balance
 
-    private static func rates(_ rates: TaskRates, samples: [Sample]) throws(TrainingError) -> TaskRates {
-        let counts = samples.reduce(into: [MedicalTask: Double]()) { $0[$1.task, default: 0] += 1 }
+    private static func rates(_ rates: TaskRates, samples: RecordList<Sample>) throws(TrainingError) -> TaskRates {
+        let counts = samples.indices.reduce(into: [MedicalTask: Double]()) { $0[samples.task(at: $1), default: 0] += 1 }
         switch rates {
         case .proportional: return .explicit(counts)
         case .temperature(let temperature): return .explicit(counts.mapValues { pow($0, 1 / temperature) })
@@ -224,7 +225,7 @@ package struct TrainingExamples: Sendable {
     }
 
     /// Repeats samples so that every kind of a task has as many entries as the task's largest.
-    private static func balanced(_ samples: [Sample], seed: UInt64) -> [Int] {
+    private static func balanced(_ samples: RecordList<Sample>, seed: UInt64) -> [Int] {
         var groups: [Kind: [Int]] = [:]
         var order: [Kind] = []
         for (index, sample) in samples.enumerated() {
