@@ -98,7 +98,10 @@ let package = Package(
             ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedModel"]
         ),
         // Sound files, and how they are damaged: for tests, and for the program that feeds the readers with them.
-        room("UniMedFuzzing", ["Torch", "TorchCheckpoints", "UniMedTokenizers"]),
+        room(
+            "UniMedFuzzing",
+            ["Torch", "TorchCheckpoints", "UniMedTokenizers", "UniMedData", "UniMedImaging", "UniMedImporters"]
+        ),
         .executableTarget(
             name: "unimed-fuzz",
             dependencies: ["UniMedFuzzing", argumentParser],
