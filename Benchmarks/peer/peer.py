@@ -10,6 +10,7 @@ line from its standard output, so that both sides can take turns within one run:
     {"command": "connectorStep", "images": 4}                   -> {"seconds": 1.5}
     {"command": "connectorResult", "images": 4, "file": "..."}  -> {"gradientNorm": 12.5}
     {"command": "connectorEnd"}                                 -> {"parameters": 0}
+    {"command": "images", "files": [...], "size": 224, "output": "..."}  -> {"seconds": 0.9, "pillow": "11.0"}
 """
 
 import json
@@ -75,6 +76,11 @@ def main():
         elif command == "connectorEnd":
             connector = None
             answer = {"parameters": 0}
+        elif command == "images":
+            # Only here are Pillow and NumPy needed.
+            import images
+
+            answer = images.prepare(request["files"], request["size"], request["output"])
         else:
             answer = {"error": "unknown command " + command}
         print(json.dumps(answer), flush=True)

@@ -122,7 +122,8 @@ struct GroupedLinear : torch::autograd::Function<GroupedLinear> {
             }
             if (forWeight.defined()) {
                 auto target = forWeight.select(0, index);
-                at::mm_out(target, part.t(), x.narrow(0, start, sizes[group]));
+                const auto rows = x.narrow(0, start, sizes[group]);
+                if (!sumOuterProducts(part, rows, target)) at::mm_out(target, part.t(), rows);
             }
             if (forBias.defined()) {
                 auto target = forBias.select(0, index);

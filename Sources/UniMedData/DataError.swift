@@ -16,6 +16,8 @@ public struct DataError: Error, Sendable, Equatable {
         case corrupt
         /// Two things that must belong together and do not.
         case mismatch
+        /// The caller asked to stop; nothing is wrong.
+        case cancelled
     }
 
     /// The kind of failure.

@@ -279,6 +279,7 @@ public struct ModelDescription: Codable, Sendable, Equatable {
         if name.hasPrefix("connector.experts.") { return "connector experts" }
         if name.hasPrefix("connector.projector.") { return "connector projector" }
         if name.hasPrefix("connector.") { return "task tokens" }
+        if name.hasPrefix("volume_pooling.") { return "volume pooling" }
         return name.contains(".lora_") ? "language model LoRA" : "language model"
     }
 

@@ -222,7 +222,7 @@ extension Sample {
 
 extension DatasetFolder {
     /// The endings of the names of pictures that can be read, in lower case.
-    static let imageExtensions = ["png", "jpg", "jpeg", "tif", "tiff"]
+    static let imageExtensions = ["png", "jpg", "jpeg", "tif", "tiff", "dcm", "nii", "nrrd"]
 
     /// Whether a relative path stays inside its folder.
     static func isInside(_ path: String) -> Bool {

@@ -6,14 +6,14 @@ import UniMedTraining
 
 /// A part of `unimed bench`.
 enum BenchmarkPart: String, CaseIterable, ExpressibleByArgument {
-    case operations, training, connector
+    case operations, training, connector, images, features
 }
 
 /// `unimed bench`: speed beside Python's PyTorch, and memory over many steps.
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure operations, training steps and the connector beside Python's PyTorch, taking turns.",
+        abstract: "Measure operations, training steps, the connector and pictures beside Python, taking turns.",
         discussion: """
             Python is the interpreter in UNIMED_PEER_PYTHON, or the one that scripts/setup-peer put into .deps/peer; \
             without one our side is measured alone. Run from the root of the repository on a machine with nothing else \
@@ -29,13 +29,22 @@ struct BenchCommand: ParsableCommand {
         help: ArgumentHelp(
             "What is measured.",
             discussion:
-                "The connector, at the paper's size, takes minutes and 12 GB in float32, half of it in bfloat16."
+                "The connector, at the paper's size, takes minutes and 12 GB in float32, half of it in bfloat16. images: "
+                + "preparing pictures beside Pillow and NumPy; features: training steps with cached features beside "
+                + "computed ones, and how long they wait for data."
         )
     )
     var only: [BenchmarkPart] = [.operations, .training]
 
     @Option(name: .long, help: "The numbers of images the connector is measured with, of 64 tokens each.")
     var images: [Int] = [1, 4]
+
+    @Option(
+        name: .long,
+        help: "A folder with the pictures that are prepared. Default: made ones.",
+        completion: .directory
+    )
+    var imageFolder: String?
 
     @Option(name: .long, help: "The type of the connector's weights and activations: float32 or bfloat16.")
     var dtype = "float32"
@@ -111,6 +120,18 @@ struct BenchCommand: ParsableCommand {
             let connector = ConnectorBenchmark(peer: peer, dtype: dtype, imageCounts: images, rounds: rounds)
             results += try connector.run(progress)
             notes += connector.notes
+        }
+        if only.contains(.images) {
+            let folder = imageFolder.map { URL(fileURLWithPath: $0) }
+            let images = try ImageBenchmark(peer: peer, rounds: rounds, folder: folder).run(progress)
+            results += images.results
+            notes += images.notes
+        }
+        if only.contains(.features) {
+            let loaded = try Recipe.load(contentsOf: URL(fileURLWithPath: recipe))
+            let features = try FeatureBenchmark(recipe: loaded, rounds: rounds, stepsPerRound: 4 * steps).run(progress)
+            results += features.results
+            notes += features.notes
         }
         let report = BenchmarkReport(
             machine: BenchmarkMachine(

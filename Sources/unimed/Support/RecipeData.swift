@@ -52,6 +52,19 @@ struct RecipeData {
             )
             return PhantomImporter(PhantomGenerator(seed: set.seed ?? recipe.seed, configuration: configuration))
         }
+        if set.importer == DatasetConfiguration.volumePhantoms {
+            let count = set.count ?? 400
+            let validation = Int((Double(count) * set.validationFraction).rounded())
+            let configuration = VolumePhantomConfiguration(
+                side: max(32, min(512, recipe.data.imageSize)),
+                trainCount: count - validation,
+                validationCount: validation,
+                dataset: set.dataset
+            )
+            return VolumePhantomImporter(
+                VolumePhantomGenerator(seed: set.seed ?? recipe.seed, configuration: configuration)
+            )
+        }
         let entry = try ImporterRegistry.standard.entry(named: set.importer)
         let given = recipe.data.folder(of: set, recipeFolder: base.standardizedFileURL, root: roots.all)
         guard let root = roots.byName[set.dataset] ?? given else {
@@ -85,10 +98,12 @@ func prepareData(
     into destination: URL,
     progress: ProgressPrinter
 ) throws -> DatasetPreparation.Outcome {
-    let outcome = try preparation.prepare(into: destination) { step in
-        switch step.stage {
-        case .importing: progress.show("data sets", step.done, of: step.total, unit: "data sets")
-        case .pictures: progress.show("pictures", step.done, of: step.total, unit: "pictures")
+    let outcome = try Interruption.endingAtOnce {
+        try preparation.prepare(into: destination) { step in
+            switch step.stage {
+            case .importing: progress.show("data sets", step.done, of: step.total, unit: "data sets")
+            case .pictures: progress.show("pictures", step.done, of: step.total, unit: "pictures")
+            }
         }
     }
     progress.finish()
