@@ -42,7 +42,8 @@ let package = Package(
             name: "UniMed",
             targets: [
                 "UniMedData", "UniMedTokenizers", "UniMedMetrics", "UniMedTasks", "UniMedImaging", "UniMedImporters",
-                "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReports", "UniMedReportMetrics",
+                "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReportMetrics", "UniMedAnalysis",
+                "UniMedReports",
             ]
         ),
     ],
@@ -73,7 +74,6 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         room("UniMedMetrics", ["UniMedData", "CZip", "CZlib"]),
         room("UniMedTasks", ["UniMedData", "UniMedMetrics"]),
-        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"])]),
         .systemLibrary(name: "CLibTIFF", pkgConfig: "libtiff-4", providers: [.apt(["libtiff-dev"])]),
@@ -111,6 +111,13 @@ let package = Package(
             ["UniMedModel", "UniMedTasks", "UniMedData", "UniMedMetrics", "UniMedTokenizers", "Torch", "TorchNN"]
         ),
         room(
+            "UniMedAnalysis",
+            [
+                "UniMedTraining", "UniMedEvaluation", "UniMedModel", "UniMedTasks", "UniMedData", "UniMedMetrics",
+                "UniMedTokenizers", "Torch", "TorchNN", "TorchCheckpoints",
+            ]
+        ),
+        room(
             "UniMedTesting",
             ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedModel"]
         ),
@@ -130,7 +137,7 @@ let package = Package(
                 "Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedMetrics",
                 "UniMedTasks",
                 "UniMedImaging", "UniMedImporters", "UniMedModel", "UniMedTraining", "UniMedEvaluation",
-                "UniMedReports",
+                "UniMedAnalysis", "UniMedReports",
                 argumentParser,
             ],
             swiftSettings: strict
@@ -167,6 +174,14 @@ let package = Package(
         tests(
             of: "UniMedEvaluation",
             ["Torch", "TorchNN", "UniMedModel", "UniMedData", "UniMedMetrics", "UniMedTokenizers"]
+        ),
+        tests(
+            of: "UniMedAnalysis",
+            [
+                "Torch", "TorchNN", "TorchCheckpoints", "UniMedModel", "UniMedData", "UniMedTraining",
+                "UniMedTokenizers",
+                "UniMedTesting",
+            ]
         ),
         .testTarget(name: "EndToEndTests", dependencies: ["UniMedData"], swiftSettings: strict),
     ],
