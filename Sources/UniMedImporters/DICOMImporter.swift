@@ -201,7 +201,7 @@ public struct DICOMImporter: DatasetImporter {
                     drafts.annotate(image, split: split, group: group, fields: file.technical.fields)
                 }
             } catch {
-                report.skipped("row", because: error.reason, item: item)
+                report.skipped("row", error, item: item)
             }
         }
         self.places.byReference.withLock { $0 = places }
@@ -367,7 +367,7 @@ public struct DICOMImporter: DatasetImporter {
     }
 
     private func csvRows(_ path: String) throws(ImportError) -> [Row] {
-        let file = try CSVFile(contentsOf: folder.url(path), importer: Self.name)
+        let file = try DelimitedTable(contentsOf: folder.url(path), importer: Self.name)
         if let unknown = file.columns.first(where: { !Self.columns.contains($0) }) {
             throw ImportError(
                 .malformed,
@@ -378,7 +378,7 @@ public struct DICOMImporter: DatasetImporter {
                 importer: Self.name
             )
         }
-        return file.rows.map { row in
+        return try file.records().map { row in
             let trimmed = row.fields.map { $0.mapValues { $0.trimmingCharacters(in: .whitespaces) } }
             return Row(line: row.line, fields: trimmed)
         }
