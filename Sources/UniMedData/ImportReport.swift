@@ -174,6 +174,13 @@ public struct ImportReport: Codable, Sendable, Equatable {
         return nil
     }
 
+    /// The report with the names of the examples as they may be shown.
+    public func showing(_ names: PrivateNames) -> ImportReport {
+        var report = self
+        report.examples = examples.mapValues { $0.map { names.hash($0) } }
+        return report
+    }
+
     /// Whether everything found was either imported or skipped, for every kind.
     public var isBalanced: Bool { tallies.values.allSatisfy(\.isBalanced) }
 

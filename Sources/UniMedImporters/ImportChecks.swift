@@ -52,10 +52,14 @@ extension DatasetImporter {
     }
 
     /// Throws when a report has faults that are to be refused.
-    func refuseFaults(of report: ImportReport, _ policy: FaultPolicy) throws(ImportError) {
+    func refuseFaults(
+        of report: ImportReport,
+        _ policy: FaultPolicy,
+        showsNames: Bool = true
+    ) throws(ImportError) {
         guard policy == .refuse, let fault = report.firstFault else { return }
         let rest = report.faultCount > 1 ? " (and \(report.faultCount - 1) more faults)" : ""
-        let item = fault.item.map { " \($0)" } ?? ""
+        let item = showsNames ? fault.item.map { " \($0)" } ?? "" : ""
         throw ImportError(.invalid, "\(fault.kind)\(item): \(fault.reason)\(rest)", importer: Self.name)
     }
 }

@@ -40,6 +40,6 @@ struct DataFuzzTests {
             #expect(report.accepted[format.name, default: 0] > 0, "\(format.name), seed \(Self.seed)")
             #expect(report.refused[format.name, default: 0] > 0, "\(format.name), seed \(Self.seed)")
         }
-        #expect(slowest.time < .seconds(10), "case \(slowest.case) took \(slowest.time), seed \(Self.seed)")
+        #expect(slowest.time < .seconds(30), "case \(slowest.case) took \(slowest.time), seed \(Self.seed)")
     }
 }
