@@ -43,12 +43,7 @@ struct SampleDrafts {
 
     private func readImage(_ path: String) -> Result<ImageReference, Skip> {
         guard DatasetFolder.isInside(path) else { return .failure(Skip("the image's path leaves the folder")) }
-        guard folder.isFile(path) else { return .failure(Skip("no image file")) }
-        do {
-            return .success(try folder.imageReference(path))
-        } catch {
-            return .failure(Skip(error.importReason))
-        }
+        return folder.image(path)
     }
 
     /// Adds a sample, or counts why it cannot be one.
