@@ -59,11 +59,13 @@ let package = Package(
         room("Torch", ["CTorch"]),
         room("TorchNN", ["Torch"]),
         .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
-        room("TorchCheckpoints", ["Torch", "TorchNN", "CZip"]),
+        // Files that are there completely or not at all; what it knows of both worlds is bytes.
+        room("DurableFiles", []),
+        room("TorchCheckpoints", ["Torch", "TorchNN", "CZip", "DurableFiles"]),
 
         // Data, text and pictures: no LibTorch.
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
-        room("UniMedData", ["CLibCrypto"]),
+        room("UniMedData", ["CLibCrypto", "DurableFiles"]),
         .systemLibrary(
             name: "CSentencePieceLibrary",
             pkgConfig: "sentencepiece",
