@@ -231,8 +231,11 @@ public struct DICOMImporter: DatasetImporter {
         }
         report.found(read + repeated + scan.rejected.count, "DICOM file")
         report.imported(read, "DICOM file")
-        report.skipped(repeated, "DICOM file", because: "another slice lies at the same place")
-        for error in scan.rejected { report.skipped(1, "DICOM file", because: error.importReason) }
+        report.skipped(repeated, "DICOM file", byRule: "another slice lies at the same place")
+        // Names of files often are those of patients.
+        for (index, error) in scan.rejected.enumerated() {
+            report.skipped("DICOM file", because: error.importReason, item: "unreadable file \(index + 1)")
+        }
         warn(of: scan.series, report: &report)
         return Catalogue(series: scan.series, names: Names(given: options.settings["salt"], series: scan.series))
     }
