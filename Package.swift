@@ -59,11 +59,13 @@ let package = Package(
         room("Torch", ["CTorch"]),
         room("TorchNN", ["Torch"]),
         .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
-        room("TorchCheckpoints", ["Torch", "TorchNN", "CZip"]),
+        // Files that are there completely or not at all; what it knows of both worlds is bytes.
+        room("DurableFiles", []),
+        room("TorchCheckpoints", ["Torch", "TorchNN", "CZip", "DurableFiles"]),
 
         // Data, text and pictures: no LibTorch.
         .systemLibrary(name: "CLibCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
-        room("UniMedData", ["CLibCrypto"]),
+        room("UniMedData", ["CLibCrypto", "DurableFiles"]),
         .systemLibrary(
             name: "CSentencePieceLibrary",
             pkgConfig: "sentencepiece",
@@ -122,7 +124,10 @@ let package = Package(
             ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedModel"]
         ),
         // Sound files, and how they are damaged: for tests, and for the program that feeds the readers with them.
-        room("UniMedFuzzing", ["Torch", "TorchCheckpoints", "UniMedTokenizers"]),
+        room(
+            "UniMedFuzzing",
+            ["Torch", "TorchCheckpoints", "UniMedTokenizers", "UniMedData", "UniMedImaging", "UniMedImporters"]
+        ),
         .executableTarget(
             name: "unimed-fuzz",
             dependencies: ["UniMedFuzzing", argumentParser],

@@ -1,3 +1,4 @@
+import DurableFiles
 public import Foundation
 
 /// Files that are there completely or not at all.
@@ -12,22 +13,9 @@ public enum DurableFile {
         to url: URL,
         _ body: (DurableFileWriter) throws(CheckpointError) -> Void
     ) throws(CheckpointError) {
-        let path = url.path
-        let folder = url.deletingLastPathComponent().path
-        let random = String(UInt64.random(in: 0...UInt64.max), radix: 16)
-        let temporary = folder + "/.\(url.lastPathComponent).\(getpid()).\(random).partial"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { throw failure(path, "creating a file in its folder") }
-        let writer = DurableFileWriter(descriptor: descriptor, path: path)
-        do throws(CheckpointError) {
-            try body(writer)
-            try writer.finish()
-            guard rename(temporary, path) == 0 else { throw failure(path, "renaming the finished file") }
-        } catch {
-            unlink(temporary)
-            throw error
+        try DurableFiles.write(to: url, failure: CheckpointError.init) { (file) throws(CheckpointError) in
+            try body(DurableFileWriter(file))
         }
-        try synchronizeFolder(folder)
     }
 
     /// Writes a file with these bytes.
@@ -36,53 +24,28 @@ public enum DurableFile {
     public static func write(_ data: Data, to url: URL) throws(CheckpointError) {
         try write(to: url) { writer throws(CheckpointError) in try writer.write(data) }
     }
-
-    /// Makes names in a folder durable.
-    private static func synchronizeFolder(_ folder: String) throws(CheckpointError) {
-        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw failure(folder, "opening the folder") }
-        defer { close(descriptor) }
-        // Some network file systems cannot synchronize a folder and say so.
-        guard fsync(descriptor) == 0 || errno == EINVAL || errno == ENOTSUP else {
-            throw failure(folder, "synchronizing the folder")
-        }
-    }
-
-    static func failure(_ path: String, _ action: String) -> CheckpointError {
-        CheckpointError(.unwritable, file: path, "\(action): \(String(cString: strerror(errno)))")
-    }
 }
 
 /// Takes the bytes of a file that is being written.
 public final class DurableFileWriter {
-    private var descriptor: Int32
-    private let path: String
+    private let file: DurableFileDescriptor
 
     /// The number of bytes written so far.
     public private(set) var count = 0
 
-    /// Takes over an open file; `path` is for messages.
-    package init(descriptor: Int32, path: String) {
-        self.descriptor = descriptor
-        self.path = path
-    }
+    fileprivate init(_ file: DurableFileDescriptor) { self.file = file }
 
-    deinit { if descriptor >= 0 { close(descriptor) } }
+    /// Writes to an open file, which stays open; `path` is for messages.
+    package convenience init(descriptor: Int32, path: String) {
+        self.init(DurableFileDescriptor(descriptor: descriptor, path: path))
+    }
 
     /// Appends bytes.
     ///
     /// - Throws: ``CheckpointError`` of kind `unwritable` with the path and the system's reason, such as a full disk.
     public func write(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
-        var rest = bytes[...]
-        while let base = UnsafeRawBufferPointer(rebasing: rest).baseAddress, !rest.isEmpty {
-            let written = Foundation.write(descriptor, base, rest.count)
-            if written < 0 {
-                if errno == EINTR { continue }
-                throw DurableFile.failure(path, "writing byte \(count)")
-            }
-            count += written
-            rest = rest.dropFirst(written)
-        }
+        try file.write(bytes, position: count, failure: CheckpointError.init)
+        count += bytes.count
     }
 
     /// Appends bytes.
@@ -100,11 +63,21 @@ public final class DurableFileWriter {
     ///
     /// - Throws: ``CheckpointError`` of kind `unwritable` with the path and the system's reason, such as a full disk.
     public func write(_ text: String) throws(CheckpointError) { try write(Data(text.utf8)) }
+}
 
-    func finish() throws(CheckpointError) {
-        guard fsync(descriptor) == 0 else { throw DurableFile.failure(path, "synchronizing") }
-        let closing = descriptor
-        descriptor = -1
-        guard close(closing) == 0 else { throw DurableFile.failure(path, "closing") }
+extension CheckpointError {
+    /// The error of a file that could not be written.
+    fileprivate init(_ error: DurableFileError) {
+        let action =
+            switch error.step {
+            case .create: "creating a file in its folder"
+            case .write(let position): "writing byte \(position)"
+            case .synchronize: "synchronizing"
+            case .close: "closing"
+            case .rename: "renaming the finished file"
+            case .openFolder: "opening the folder"
+            case .synchronizeFolder: "synchronizing the folder"
+            }
+        self.init(.unwritable, file: error.path, "\(action): \(error.reason)")
     }
 }

@@ -1,3 +1,4 @@
+import DurableFiles
 public import Foundation
 
 /// Files that are either written completely or not at all.
@@ -7,17 +8,15 @@ public import Foundation
 public enum AtomicFile {
     /// Takes the bytes of a file that is being written.
     public struct Writer: ~Copyable {
-        private let descriptor: Int32
-        private let path: String
+        private let file: DurableFileDescriptor
         private var buffer: [UInt8] = []
         /// The number of bytes taken so far.
         public private(set) var count = 0
 
         private static let bufferSize = 1 << 16
 
-        fileprivate init(descriptor: Int32, path: String) {
-            self.descriptor = descriptor
-            self.path = path
+        fileprivate init(_ file: DurableFileDescriptor) {
+            self.file = file
             buffer.reserveCapacity(Writer.bufferSize)
         }
 
@@ -68,15 +67,7 @@ public enum AtomicFile {
         }
 
         private func put(_ bytes: UnsafeRawBufferPointer) throws(DataError) {
-            var rest = bytes
-            while let start = rest.baseAddress, !rest.isEmpty {
-                let written = Foundation.write(descriptor, start, rest.count)
-                if written < 0 {
-                    if errno == EINTR { continue }
-                    throw DataError.fileSystem("cannot be written", path: path, errorNumber: errno)
-                }
-                rest = UnsafeRawBufferPointer(rebasing: rest[written...])
-            }
+            try file.write(bytes, position: max(0, count - bytes.count), failure: DataError.init)
         }
     }
 
@@ -89,29 +80,11 @@ public enum AtomicFile {
     ///   - body: Writes the bytes.
     /// - Throws: ``DataError`` with the path and the system's reason, or what `body` throws.
     public static func write(to url: URL, _ body: (inout Writer) throws -> Void) throws {
-        let path = url.path
-        let folder = url.deletingLastPathComponent().path
-        let suffix = String(UInt64.random(in: .min ... .max), radix: 36)
-        let temporary = folder + "/." + url.lastPathComponent + "." + suffix + ".partial"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            throw DataError.fileSystem("cannot be written", path: path, errorNumber: errno)
-        }
-        var isOpen = true
-        do {
-            var writer = Writer(descriptor: descriptor, path: path)
+        try DurableFiles.write(to: url, failure: { DataError($0) as any Error }) { (file) throws(any Error) in
+            var writer = Writer(file)
             try body(&writer)
             try writer.flush()
-            try check(fsync(descriptor), "cannot be synchronised to the disk", path)
-            isOpen = false
-            try check(close(descriptor), "cannot be written", path)
-            try check(rename(temporary, path), "cannot be given its name", path)
-        } catch {
-            if isOpen { close(descriptor) }
-            unlink(temporary)
-            throw error
         }
-        try synchronizeFolder(folder)
     }
 
     /// Writes bytes as a file.
@@ -129,16 +102,20 @@ public enum AtomicFile {
 
     /// Synchronises a folder, so that the names in it survive a power failure.
     package static func synchronizeFolder(_ path: String) throws(DataError) {
-        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw DataError.fileSystem("cannot be opened", path: path, errorNumber: errno) }
-        defer { close(descriptor) }
-        // Some network file systems cannot synchronise folders and say so with EINVAL; the rename itself has happened.
-        guard fsync(descriptor) == 0 || errno == EINVAL else {
-            throw DataError.fileSystem("cannot be synchronised to the disk", path: path, errorNumber: errno)
-        }
+        try DurableFiles.synchronizeFolder(path, failure: DataError.init)
     }
+}
 
-    private static func check(_ status: Int32, _ action: String, _ path: String) throws(DataError) {
-        guard status == 0 else { throw DataError.fileSystem(action, path: path, errorNumber: errno) }
+extension DataError {
+    /// The error of a file that could not be written.
+    fileprivate init(_ error: DurableFileError) {
+        let action =
+            switch error.step {
+            case .create, .write, .close: "cannot be written"
+            case .synchronize, .synchronizeFolder: "cannot be synchronised to the disk"
+            case .rename: "cannot be given its name"
+            case .openFolder: "cannot be opened"
+            }
+        self = .fileSystem(action, path: error.path, errorNumber: error.errorNumber)
     }
 }

@@ -118,6 +118,12 @@ public struct ImportReport: Codable, Sendable, Equatable {
         if examples[key, default: []].count < ImportReport.exampleLimit { examples[key, default: []].append(item) }
     }
 
+    /// Notes that many things were left out for the same fault, without examples.
+    public mutating func skipped(_ count: Int, _ kind: String, because reason: String) {
+        guard count > 0 else { return }
+        tallies[kind, default: Tally()].skipped[reason, default: 0] += count
+    }
+
     /// Notes that many things were left out by the same rule of the importer, without examples.
     public mutating func skipped(_ count: Int, _ kind: String, byRule reason: String) {
         guard count > 0 else { return }
@@ -166,6 +172,13 @@ public struct ImportReport: Codable, Sendable, Equatable {
             }
         }
         return nil
+    }
+
+    /// The report with the names of the examples as they may be shown.
+    public func showing(_ names: PrivateNames) -> ImportReport {
+        var report = self
+        report.examples = examples.mapValues { $0.map { names.hash($0) } }
+        return report
     }
 
     /// Whether everything found was either imported or skipped, for every kind.

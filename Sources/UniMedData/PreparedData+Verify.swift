@@ -35,6 +35,14 @@ public struct DataFinding: Codable, Sendable, Equatable {
     public var subject: String
     /// What is wrong, in words.
     public var message: String
+
+    /// Makes a finding.
+    public init(kind: Kind, severity: Severity, subject: String, message: String) {
+        self.kind = kind
+        self.severity = severity
+        self.subject = subject
+        self.message = message
+    }
 }
 
 extension PreparedData {

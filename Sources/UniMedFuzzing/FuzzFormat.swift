@@ -25,7 +25,14 @@ public struct FuzzFormat: Sendable {
     let read: @Sendable (_ file: Data, _ folder: URL) throws -> Outcome
 
     /// Every format.
-    public static let all: [FuzzFormat] = [
-        .safetensors, .safetensorsIndex, .torchSave, .sentencePiece, .tokenizerJSON,
+    public static let all: [FuzzFormat] =
+        [
+            .safetensors, .safetensorsIndex, .torchSave, .sentencePiece, .tokenizerJSON,
+        ] + data
+
+    /// The formats of pictures and data sets.
+    public static let data: [FuzzFormat] = [
+        .png, .jpeg, .tiff, .medMNIST, .sampleLines, .preparedSamples, .labelTable, .pascalVOC, .coco, .conversations,
+        .pubMedQA, .pathVQA,
     ]
 }

@@ -85,7 +85,7 @@ public struct ZipBuilder: Sendable {
     }
 
     /// CRC-32 as zip archives have it.
-    private static func checksum(_ bytes: Data) -> UInt32 {
+    static func checksum(_ bytes: Data) -> UInt32 {
         ~bytes.reduce(UInt32.max) { crc, byte in crc >> 8 ^ table[Int((crc ^ UInt32(byte)) & 0xFF)] }
     }
 }

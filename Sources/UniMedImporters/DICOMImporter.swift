@@ -201,7 +201,7 @@ public struct DICOMImporter: DatasetImporter {
                     drafts.annotate(image, split: split, group: group, fields: file.technical.fields)
                 }
             } catch {
-                report.skipped("row", because: error.reason, item: item)
+                report.skipped("row", error, item: item)
             }
         }
         self.places.byReference.withLock { $0 = places }
@@ -370,8 +370,8 @@ public struct DICOMImporter: DatasetImporter {
     }
 
     private func csvRows(_ path: String) throws(ImportError) -> [Row] {
-        let table = try DelimitedTable(contentsOf: folder.url(path), importer: Self.name)
-        if let unknown = table.columns.first(where: { !Self.columns.contains($0) }) {
+        let file = try DelimitedTable(contentsOf: folder.url(path), importer: Self.name)
+        if let unknown = file.columns.first(where: { !Self.columns.contains($0) }) {
             throw ImportError(
                 .malformed,
                 "no such column is known; there are \(Self.columns.sorted().joined(separator: ", "))",
@@ -381,14 +381,9 @@ public struct DICOMImporter: DatasetImporter {
                 importer: Self.name
             )
         }
-        // Columns that are there twice are found here.
-        for column in table.columns { _ = try table.column(column) }
-        return table.rows.map { row in
-            let fields = row.fields.map { values in
-                let trimmed = values.map { $0.trimmingCharacters(in: .whitespaces) }
-                return Dictionary(zip(table.columns, trimmed)) { first, _ in first }
-            }
-            return Row(line: row.line, fields: fields)
+        return try file.records().map { row in
+            let trimmed = row.fields.map { $0.mapValues { $0.trimmingCharacters(in: .whitespaces) } }
+            return Row(line: row.line, fields: trimmed)
         }
     }
 

@@ -227,6 +227,16 @@ struct DatasetFolder: Sendable {
         return files
     }
 
+    /// A picture's reference, with its size from its header, or why it cannot be used.
+    func image(_ path: String) -> Result<ImageReference, Skip> {
+        guard isFile(path) else { return .failure(Skip("no image file")) }
+        do {
+            return .success(try imageReference(path))
+        } catch {
+            return .failure(Skip(error.importReason))
+        }
+    }
+
     /// The size of an image, from its header.
     func imageReference(_ path: String) throws(ImagingError) -> ImageReference {
         let size = try ImageFile.size(of: url(path))

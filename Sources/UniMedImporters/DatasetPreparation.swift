@@ -55,6 +55,8 @@ public struct DatasetPreparation: Sendable {
     private let shardByteCount: Int
     /// What becomes of things that are at fault in the data sets.
     public let faults: FaultPolicy
+    /// Whether the error of a fault that is refused names the file or record, which may identify a patient.
+    public let showsNames: Bool
 
     /// Describes a preparation.
     ///
@@ -63,20 +65,24 @@ public struct DatasetPreparation: Sendable {
     ///   - imageSize: The width and height of every picture, in pixels; the aspect ratio is not kept, as in Uni-Med.
     ///   - threadCount: The number of threads that decode and resize; the result does not depend on it.
     ///   - faults: What becomes of things that are at fault in the data sets.
+    ///   - showsNames: Whether the error of a fault that is refused names the file or record, which may identify a
+    ///     patient.
     /// - Throws: ``ImportError`` when there is no importer, two have the same data set's name, or a number is not
     ///   positive.
     public init(
         importers: [any DatasetImporter],
         imageSize: Int = 224,
         threadCount: Int = 2,
-        faults: FaultPolicy = .skip
+        faults: FaultPolicy = .skip,
+        showsNames: Bool = false
     ) throws(ImportError) {
         try self.init(
             importers: importers,
             imageSize: imageSize,
             threadCount: threadCount,
             shardByteCount: ImageShardWriter.standardShardByteCount,
-            faults: faults
+            faults: faults,
+            showsNames: showsNames
         )
     }
 
@@ -86,7 +92,8 @@ public struct DatasetPreparation: Sendable {
         imageSize: Int,
         threadCount: Int,
         shardByteCount: Int,
-        faults: FaultPolicy = .skip
+        faults: FaultPolicy = .skip,
+        showsNames: Bool = false
     ) throws(ImportError) {
         guard !importers.isEmpty else { throw ImportError(.invalid, "no data set is named", field: "data") }
         guard (1...16_384).contains(imageSize) else {
@@ -104,6 +111,7 @@ public struct DatasetPreparation: Sendable {
         self.threadCount = threadCount
         self.shardByteCount = shardByteCount
         self.faults = faults
+        self.showsNames = showsNames
     }
 
     /// The content key: a SHA-256 over the importers, their versions and settings, and their files' names, sizes and
@@ -224,14 +232,15 @@ public struct DatasetPreparation: Sendable {
 
     private func read(_ importer: any DatasetImporter) throws(ImportError) -> ImportedSource {
         var report = ImportReport()
-        let result = try importer.checkedImport(faults: faults, report: &report)
+        let result = try importer.checkedImport(report: &report)
+        try importer.refuseFaults(of: report, faults, showsNames: showsNames)
         return ImportedSource(importer: importer, result: result, report: report)
     }
 
     private func refuseFaults(
         of reports: some Sequence<(any DatasetImporter, ImportReport)>
     ) throws(ImportError) {
-        for (importer, report) in reports { try importer.refuseFaults(of: report, faults) }
+        for (importer, report) in reports { try importer.refuseFaults(of: report, faults, showsNames: showsNames) }
     }
 
     private static func summary(of sources: [ImportedSource]) -> String {

@@ -49,6 +49,16 @@ struct DelimitedTable {
         self.importer = importer
     }
 
+    /// The rows as texts by column.
+    ///
+    /// - Throws: ``ImportError`` when two columns have the same name.
+    func records() throws(ImportError) -> [(line: Int, fields: Result<[String: String], Skip>)] {
+        for name in columns { _ = try column(name) }
+        return rows.map { row in
+            (row.line, row.fields.map { Dictionary(uniqueKeysWithValues: zip(columns, $0)) })
+        }
+    }
+
     /// Where a column is.
     ///
     /// - Throws: ``ImportError`` when no column, or more than one, has the name.

@@ -103,14 +103,9 @@ public struct MIMICCXRImporter: DatasetImporter {
                     report.skipped(1, "rg", byRule: "not in the selection")
                     continue
                 }
-                do throws(ImagingError) {
-                    guard folder.isFile(candidate.path) else {
-                        report.skipped("rg", because: "no image file", item: candidate.id)
-                        continue
-                    }
-                    taken.append((candidate, try folder.imageReference(candidate.path)))
-                } catch {
-                    report.skipped("rg", because: error.importReason, item: candidate.id)
+                switch folder.image(candidate.path) {
+                case .failure(let skip): report.skipped("rg", skip, item: candidate.id)
+                case .success(let image): taken.append((candidate, image))
                 }
             }
             report.imported(taken.count, "rg")

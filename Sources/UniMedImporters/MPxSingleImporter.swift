@@ -94,14 +94,7 @@ public struct MPxSingleImporter: DatasetImporter {
         guard let caption = fields.firstText(of: ["context"]) else { return .failure(Skip("no caption")) }
         let path = "images/\(name)"
         guard !testImages.contains(path) else { return .failure(Skip(rule: "the image is in the test split")) }
-        guard folder.isFile(path) else { return .failure(Skip("no image file")) }
-        let image: ImageReference
-        do {
-            image = try folder.imageReference(path)
-        } catch {
-            return .failure(Skip(error.importReason))
-        }
-        return .success(
+        return folder.image(path).map { image in
             Sample(
                 id: id,
                 dataset: dataset,
@@ -111,7 +104,7 @@ public struct MPxSingleImporter: DatasetImporter {
                 image: image,
                 answer: caption
             )
-        )
+        }
     }
 
     private func tables() throws(ImportError) -> [(path: String, split: Split)] {

@@ -21,7 +21,7 @@ public struct MedPixImporter: DatasetImporter {
     /// The importer's name.
     public static let name = "medpix"
     /// The version of what this importer makes of the same files.
-    public static let version = 1
+    public static let version = 2
     /// The modalities.
     public static let modalities = ["CT", "MR"]
     /// The planes that are asked for.
@@ -228,15 +228,7 @@ public struct MedPixImporter: DatasetImporter {
         guard let caseName = record.caseName, !caseName.isEmpty else { return .failure(Skip("no case")) }
         guard names.insert(name).inserted else { return .failure(Skip("the image is listed twice")) }
         guard let split = splits[caseName] else { return .failure(Skip("the case is in no split")) }
-        let path = "\(Self.imagesPath)/\(name).png"
-        guard folder.isFile(path) else { return .failure(Skip("no image file")) }
-        let image: ImageReference
-        do {
-            image = try folder.imageReference(path)
-        } catch {
-            return .failure(Skip(error.importReason))
-        }
-        return .success(
+        return folder.image("\(Self.imagesPath)/\(name).png").map { image in
             UsableRecord(
                 name: name,
                 caseName: caseName,
@@ -249,7 +241,7 @@ public struct MedPixImporter: DatasetImporter {
                 location: Self.value(record.location, except: ["left blank", "bethesda, md", "n/a"])?.lowercased(),
                 sequence: Self.value(record.details?.modality, except: ["drawing", "n/a"])
             )
-        )
+        }
     }
 
     private func sample(_ kind: Kind, of record: UsableRecord) -> Result<Sample, Skip> {

@@ -10,7 +10,7 @@ public struct MedQAImporter: DatasetImporter {
     /// The importer's name.
     public static let name = "medqa"
     /// The version of what this importer makes of the same files.
-    public static let version = 1
+    public static let version = 2
     private static let folderPath = "questions/US"
 
     /// The data set's name in the samples.

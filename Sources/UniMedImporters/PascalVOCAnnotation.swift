@@ -19,7 +19,12 @@ struct PascalVOCAnnotation: Equatable {
     ///
     /// - Throws: ``DataError`` with the file and the line at fault.
     init(contentsOf url: URL) throws(DataError) {
-        let parser = XMLParser(data: try DataFile.read(url))
+        let data = try DataFile.read(url)
+        // The parser ends the program where a name is not UTF-8.
+        guard String(validating: data, as: UTF8.self) != nil else {
+            throw DataError(.malformed, "not UTF-8 text", file: url.path)
+        }
+        let parser = XMLParser(data: data)
         let reader = Reader()
         parser.delegate = reader
         // The parser takes a file that just stops for a whole one.
@@ -42,6 +47,7 @@ struct PascalVOCAnnotation: Equatable {
         var annotation = PascalVOCAnnotation()
         var root: String?
         var isComplete: Bool { root != nil && path.isEmpty }
+        private static let maximumDepth = 32
         private var path: [String] = []
         private var text = ""
         private var object = Object()
@@ -57,6 +63,7 @@ struct PascalVOCAnnotation: Equatable {
             if path.isEmpty { root = elementName }
             path.append(elementName)
             text = ""
+            if path.count > Reader.maximumDepth { parser.abortParsing() }
             if path == ["annotation", "object"] {
                 object = Object()
                 edges = [:]

@@ -17,7 +17,7 @@ public struct PascalVOCImporter: DatasetImporter {
     /// The importer's name.
     public static let name = "pascal-voc"
     /// The version of what this importer makes of the same files.
-    public static let version = 1
+    public static let version = 2
 
     private static let annotationsPath = "Annotations"
     private static let imagesPath = "JPEGImages"
@@ -105,10 +105,9 @@ public struct PascalVOCImporter: DatasetImporter {
             return .failure(Skip("the annotation cannot be read: \(error.problem)"))
         }
         let reference: ImageReference
-        do {
-            reference = try folder.imageReference(imagePath)
-        } catch {
-            return .failure(Skip(error.importReason))
+        switch folder.image(imagePath) {
+        case .failure(let skip): return .failure(skip)
+        case .success(let found): reference = found
         }
         for (stated, actual) in [(annotation.width, reference.width), (annotation.height, reference.height)] {
             // Some tools write 0 for a size they do not know.

@@ -126,18 +126,13 @@ public struct PathVQAImporter: DatasetImporter {
         report: inout ImportReport
     ) -> Result<ImageReference, Skip> {
         report.found(1, "image")
-        var entry: Result<ImageReference, Skip> = .failure(Skip("no image file"))
-        if folder.isFile(path) {
-            do {
-                let reference = try folder.imageReference(path)
-                report.imported(1, "image")
-                result.annotations.append(ImageAnnotation(dataset: dataset, split: split, image: reference))
-                return .success(reference)
-            } catch {
-                entry = .failure(Skip(error.importReason))
-            }
+        let entry = folder.image(path)
+        switch entry {
+        case .failure(let skip): report.skipped("image", skip, item: path)
+        case .success(let reference):
+            report.imported(1, "image")
+            result.annotations.append(ImageAnnotation(dataset: dataset, split: split, image: reference))
         }
-        if case .failure(let skip) = entry { report.skipped("image", skip, item: path) }
         return entry
     }
 

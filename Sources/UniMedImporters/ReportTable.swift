@@ -35,11 +35,8 @@ struct ReportTable {
         } else {
             let table = try DelimitedTable(contentsOf: url, encoding: encoding, importer: folder.importer)
             for names in required { try table.requireColumn(oneOf: names) }
-            for name in Set(table.columns) { _ = try table.column(name) }
-            let columns = table.columns
-            rows = table.rows.enumerated().map { index, row in
-                let fields = row.fields.map { Dictionary(uniqueKeysWithValues: zip(columns, $0)) }
-                return Row(id: "\(name)-\(index + 1)", fields: fields)
+            rows = try table.records().enumerated().map { index, row in
+                Row(id: "\(name)-\(index + 1)", fields: row.fields)
             }
         }
     }

@@ -41,7 +41,7 @@ public struct SAMed2DImporter: DatasetImporter {
     /// The importer's name.
     public static let name = "sa-med2d"
     /// The version of what this importer makes of the same files.
-    public static let version = 1
+    public static let version = 2
 
     private static let listPath = "SAMed2D_v1.json"
     private static let classesPath = "SAMed2D_v1_class_mapping_id.json"
@@ -215,7 +215,7 @@ public struct SAMed2DImporter: DatasetImporter {
     }
 
     private func box(of mask: Mask, images: inout ImageTable) -> Result<(ImageReference, BoundingBox), Skip> {
-        let entry = images.references[mask.imagePath] ?? reference(mask.imagePath)
+        let entry = images.references[mask.imagePath] ?? folder.image(mask.imagePath)
         images.references[mask.imagePath] = entry
         return entry.flatMap { image in
             guard folder.isFile(mask.path) else { return .failure(Skip("no mask file")) }
@@ -233,15 +233,6 @@ public struct SAMed2DImporter: DatasetImporter {
                 return .failure(Skip("the mask is empty"))
             }
             return .success((image, box))
-        }
-    }
-
-    private func reference(_ path: String) -> Result<ImageReference, Skip> {
-        guard folder.isFile(path) else { return .failure(Skip("no image file")) }
-        do {
-            return .success(try folder.imageReference(path))
-        } catch {
-            return .failure(Skip(error.importReason))
         }
     }
 

@@ -44,12 +44,7 @@ struct SampleDrafts {
     private func readImage(_ path: String) -> Result<ImageReference, Skip> {
         guard DatasetFolder.isInside(path) else { return .failure(Skip("the image's path leaves the folder")) }
         if folder.isFolder(path) { return readVolume(path) }
-        guard folder.isFile(path) else { return .failure(Skip("no image file")) }
-        do {
-            return .success(try folder.imageReference(path))
-        } catch {
-            return .failure(Skip(error.importReason))
-        }
+        return folder.image(path)
     }
 
     /// The volume of a folder of slices.

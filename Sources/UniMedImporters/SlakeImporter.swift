@@ -92,18 +92,11 @@ public struct SlakeImporter: DatasetImporter {
         var images: [String: Result<ImageReference, Skip>] = [:]
         report.found(names.count, "image")
         for name in names {
-            let path = "\(Self.imagesPath)/\(name)/source.jpg"
-            images[name] = .failure(Skip("no image file"))
-            if folder.isFile(path) {
-                do {
-                    images[name] = .success(try folder.imageReference(path))
-                } catch {
-                    images[name] = .failure(Skip(error.importReason))
-                }
-            }
-            switch images[name] {
+            let image = folder.image("\(Self.imagesPath)/\(name)/source.jpg")
+            images[name] = image
+            switch image {
             case .failure(let skip): report.skipped("image", skip, item: name)
-            default: report.imported(1, "image")
+            case .success: report.imported(1, "image")
             }
         }
         var result = ImportedDataset()

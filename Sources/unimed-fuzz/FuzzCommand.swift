@@ -2,12 +2,12 @@ import ArgumentParser
 import Foundation
 import UniMedFuzzing
 
-/// `unimed-fuzz`: feeds the readers of checkpoints and tokenizers with damaged files.
+/// `unimed-fuzz`: feeds the readers of checkpoints, tokenizers, pictures and data sets with damaged files.
 @main
 struct FuzzCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "unimed-fuzz",
-        abstract: "Feed the readers of checkpoints and tokenizers with damaged files.",
+        abstract: "Feed the readers of checkpoints, tokenizers, pictures and data sets with damaged files.",
         discussion: """
             Everything follows from the seed. A crash, an allocation of gigabytes or a file that takes longer than 20 \
             seconds ends the program with a line on standard error that says how to see it again.

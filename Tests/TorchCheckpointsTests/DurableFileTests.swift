@@ -54,6 +54,7 @@ struct DurableFileTests {
     func `a full disk is an error with path and reason`() throws {
         let descriptor = open("/dev/full", O_WRONLY)
         try #require(descriptor >= 0)
+        defer { close(descriptor) }
         let writer = DurableFileWriter(descriptor: descriptor, path: "/dev/full")
         let error = #expect(throws: CheckpointError.self) { try writer.write(Data(count: 100_000)) }
         #expect(error?.kind == .unwritable)

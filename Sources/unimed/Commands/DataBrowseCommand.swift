@@ -45,7 +45,7 @@ struct DataBrowseCommand: ParsableCommand {
     @Option(name: .long, help: "How the slices of a volume are chosen: even or content.")
     var sliceChoice = SliceSelection.Choice.even
 
-    @Flag(name: .long, help: "Call samples and groups by their names. They may identify patients.")
+    @Flag(name: .long, help: "Call samples and groups by their names, not by hashes. They may identify patients.")
     var names = false
 
     @OptionGroup var outputOptions: OutputOptions

@@ -61,6 +61,13 @@ struct DataPrepareCommand: ParsableCommand {
     )
     var faults = FaultPolicy.skip
 
+    @Flag(
+        name: .long,
+        help:
+            "With --json and in errors: call what was left out by its names, not by hashes. They may identify patients."
+    )
+    var names = false
+
     @OptionGroup var outputOptions: OutputOptions
 
     func validate() throws {
@@ -77,7 +84,11 @@ struct DataPrepareCommand: ParsableCommand {
             into: URL(fileURLWithPath: output),
             progress: ProgressPrinter()
         )
-        let manifest = outcome.data.manifest
+        var manifest = outcome.data.manifest
+        let privateNames = PrivateNames(salt: manifest.key, areShown: names)
+        for index in manifest.sources.indices {
+            manifest.sources[index].report = manifest.sources[index].report.showing(privateNames)
+        }
         if outputOptions.json {
             try Terminal.output(json: manifest)
             return
@@ -104,7 +115,7 @@ struct DataPrepareCommand: ParsableCommand {
                 base: url.deletingLastPathComponent(),
                 roots: try roots.parsed()
             )
-            return try data.preparation(faults: faults)
+            return try data.preparation(faults: faults, showsNames: names)
         }
         var options = ImportOptions(validationFraction: validationFraction, testFraction: testFraction, seed: seed)
         try options.validate()
@@ -121,7 +132,8 @@ struct DataPrepareCommand: ParsableCommand {
             importers: importers,
             imageSize: imageSize,
             threadCount: ProcessInfo.processInfo.activeProcessorCount,
-            faults: faults
+            faults: faults,
+            showsNames: names
         )
     }
 

@@ -13,6 +13,9 @@ struct DataVerifyCommand: ParsableCommand {
     @Argument(help: "A folder that `unimed data prepare` made.", completion: .directory)
     var folder: String
 
+    @Flag(name: .long, help: "Call samples, pictures and groups by their names. They may identify patients.")
+    var names = false
+
     @OptionGroup var output: OutputOptions
 
     private struct Report: Encodable {
@@ -24,7 +27,8 @@ struct DataVerifyCommand: ParsableCommand {
 
     func run() throws {
         let data = try PreparedData.open(at: URL(fileURLWithPath: folder))
-        let findings = data.verify()
+        let privateNames = PrivateNames(salt: data.key, areShown: names)
+        let findings = data.verify().map { $0.showing(privateNames) }
         let errors = findings.count { $0.severity == .error }
         if output.json {
             try Terminal.output(

@@ -113,7 +113,9 @@ struct DataBrowsing {
             if let axis = volume.axis { facts.append(ReportFact("axis", axis.rawValue)) }
             if let spacing = volume.spacing { facts.append(ReportFact("spacing", String(format: "%g mm", spacing))) }
         }
-        if names, let group = sample.group { facts.append(ReportFact("group", group)) }
+        if let group = sample.group {
+            facts.append(ReportFact("group", PrivateNames(salt: data.key, areShown: names).hash(group)))
+        }
         return DataCard(
             name: names ? sample.id : "sample \(number)",
             picture: picture,

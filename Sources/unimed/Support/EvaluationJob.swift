@@ -43,7 +43,7 @@ struct EvaluationJob {
         if let bytes = FileManager.default.contents(atPath: file.path),
             let kept = try? JSONDecoder().decode(EvaluationFile.self, from: bytes), kept.key == key
         {
-            Terminal.note("evaluation: \(file.path) is there already and fits: used as it is")
+            Terminal.note("evaluation: \(file.lastPathComponent) is there already and fits: used as it is")
             return kept
         }
         return try run(data, modelFolder: modelFolder, progress)

@@ -13,9 +13,11 @@ struct RecipeData {
 
     /// The importers of the recipe's data sets and how their pictures are kept.
     ///
-    /// - Parameter faults: What becomes of things in the data sets that are at fault.
+    /// - Parameters:
+    ///   - faults: What becomes of things in the data sets that are at fault.
+    ///   - showsNames: Whether the error of such a thing names it.
     /// - Throws: `Failure` or `ImportError` that name the data set and the field.
-    func preparation(faults: FaultPolicy = .skip) throws -> DatasetPreparation {
+    func preparation(faults: FaultPolicy = .skip, showsNames: Bool = false) throws -> DatasetPreparation {
         let names = recipe.data.sets.map(\.dataset)
         if let unknown = roots.byName.keys.sorted().first(where: { !names.contains($0) }) {
             throw Failure.badInput(
@@ -26,7 +28,8 @@ struct RecipeData {
             importers: recipe.data.sets.map { try importer(of: $0) },
             imageSize: recipe.data.imageSize,
             threadCount: ProcessInfo.processInfo.activeProcessorCount,
-            faults: faults
+            faults: faults,
+            showsNames: showsNames
         )
     }
 
@@ -107,6 +110,8 @@ func prepareData(
         }
     }
     progress.finish()
-    if outcome.wasReused { Terminal.note("data: \(destination.path) is there already and fits: used as it is") }
+    if outcome.wasReused {
+        Terminal.note("data: \(destination.lastPathComponent) is there already and fits: used as it is")
+    }
     return outcome
 }
