@@ -87,6 +87,8 @@ let package = Package(
             ]
         ),
         room("UniMedImaging", ["CImageCodecs", "CMedicalImages"]),
+        // Small medical images of our own, for tests and for the program that damages them.
+        room("UniMedImagingTesting", []),
         room("UniMedImporters", ["UniMedData", "UniMedImaging", "CZip"]),
         room("UniMedReports", ["UniMedData", "UniMedMetrics", mustache]),
 
@@ -108,7 +110,10 @@ let package = Package(
             ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedModel"]
         ),
         // Sound files, and how they are damaged: for tests, and for the program that feeds the readers with them.
-        room("UniMedFuzzing", ["Torch", "TorchCheckpoints", "UniMedTokenizers"]),
+        room(
+            "UniMedFuzzing",
+            ["Torch", "TorchCheckpoints", "UniMedTokenizers", "UniMedImaging", "UniMedImagingTesting"]
+        ),
         .executableTarget(
             name: "unimed-fuzz",
             dependencies: ["UniMedFuzzing", argumentParser],
@@ -134,8 +139,8 @@ let package = Package(
         tests(of: "UniMedTokenizers"),
         tests(of: "UniMedMetrics", ["UniMedData"]),
         tests(of: "UniMedTasks", ["UniMedData", "UniMedMetrics"]),
-        tests(of: "UniMedImaging"),
-        tests(of: "UniMedImporters", ["UniMedData", "UniMedImaging"]),
+        tests(of: "UniMedImaging", ["UniMedData", "UniMedImagingTesting"]),
+        tests(of: "UniMedImporters", ["UniMedData", "UniMedImaging", "UniMedImagingTesting"]),
         tests(of: "UniMedReports", ["UniMedData", "UniMedMetrics"]),
         tests(
             of: "UniMedModel",
