@@ -95,6 +95,7 @@ struct DICOMImporterTests {
         try folder.write("\n" + line, to: "labels.jsonl")
         #expect(try runImport("dicom", folder.url, options: salted).dataset == first)
         // Another salt makes other names of the same pictures.
+        try folder.write(line.replacing("\(name)", with: "1.2.77.1"), to: "labels.jsonl")
         let other = try runImport("dicom", folder.url, options: options(["salt": "t"])).dataset
         #expect(other.samples[0].group != first.samples[0].group)
         #expect(other.samples[0].image?.path != first.samples[0].image?.path)
