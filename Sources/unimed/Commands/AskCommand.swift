@@ -32,6 +32,12 @@ struct AskCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "The picture: PNG, JPEG, TIFF, DICOM, NIfTI or NRRD.", completion: .file())
     var image: String?
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp("How grey values of medical formats become a picture: \(GrayRendering.forms).")
+    )
+    var window = "file"
+
     @Option(name: .long, help: ArgumentHelp("For reg: the box, in pixels of the picture.", valueName: "x0,y0,x1,y1"))
     var box: String?
 
@@ -53,7 +59,12 @@ struct AskCommand: ParsableCommand {
 
     func run() throws {
         try generation.check()
-        let picture = try image.map { try ImageDecoder.decode(contentsOf: URL(fileURLWithPath: $0)) }
+        guard let rendering = GrayRendering(window) else {
+            throw Failure.badInput("--window: expected \(GrayRendering.forms), got '\(window)'")
+        }
+        let picture = try image.map {
+            try ImageDecoder.decode(contentsOf: URL(fileURLWithPath: $0), rendering: rendering)
+        }
         var request = ModelRequest(
             task: task,
             text: question,
