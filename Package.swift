@@ -42,7 +42,8 @@ let package = Package(
             name: "UniMed",
             targets: [
                 "UniMedData", "UniMedTokenizers", "UniMedMetrics", "UniMedTasks", "UniMedImaging", "UniMedImporters",
-                "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReports",
+                "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReportMetrics", "UniMedAnalysis",
+                "UniMedReports",
             ]
         ),
     ],
@@ -70,12 +71,14 @@ let package = Package(
         ),
         .target(name: "CSentencePiece", dependencies: ["CSentencePieceLibrary"]),
         room("UniMedTokenizers", ["CSentencePiece"]),
-        room("UniMedMetrics", ["UniMedData"]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        room("UniMedMetrics", ["UniMedData", "CZip", "CZlib"]),
         room("UniMedTasks", ["UniMedData", "UniMedMetrics"]),
         .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"])]),
         .systemLibrary(name: "CLibTIFF", pkgConfig: "libtiff-4", providers: [.apt(["libtiff-dev"])]),
-        .target(name: "CImageCodecs", dependencies: ["CLibPNG", "CLibJPEG", "CLibTIFF"]),
+        .systemLibrary(name: "CLibDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+        .target(name: "CImageCodecs", dependencies: ["CLibPNG", "CLibJPEG", "CLibTIFF", "CLibDeflate"]),
         .systemLibrary(name: "CLibOpenJPEG", pkgConfig: "libopenjp2", providers: [.apt(["libopenjp2-7-dev"])]),
         // DCMTK's own pkg-config file asks for libraries that have nothing to do with it: its libraries are named here.
         .target(
@@ -91,6 +94,10 @@ let package = Package(
         room("UniMedImagingTesting", []),
         room("UniMedImporters", ["UniMedData", "UniMedImaging", "CZip"]),
         room("UniMedReports", ["UniMedData", "UniMedMetrics", mustache]),
+        room(
+            "UniMedReportMetrics",
+            ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedMetrics", "CZlib"]
+        ),
 
         // The model, and what is done with it.
         room("UniMedModel", ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedData"]),
@@ -104,6 +111,13 @@ let package = Package(
         room(
             "UniMedEvaluation",
             ["UniMedModel", "UniMedTasks", "UniMedData", "UniMedMetrics", "UniMedTokenizers", "Torch", "TorchNN"]
+        ),
+        room(
+            "UniMedAnalysis",
+            [
+                "UniMedTraining", "UniMedEvaluation", "UniMedModel", "UniMedTasks", "UniMedData", "UniMedMetrics",
+                "UniMedTokenizers", "Torch", "TorchNN", "TorchCheckpoints",
+            ]
         ),
         room(
             "UniMedTesting",
@@ -125,7 +139,7 @@ let package = Package(
                 "Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedMetrics",
                 "UniMedTasks",
                 "UniMedImaging", "UniMedImporters", "UniMedModel", "UniMedTraining", "UniMedEvaluation",
-                "UniMedReports",
+                "UniMedAnalysis", "UniMedReports",
                 argumentParser,
             ],
             swiftSettings: strict
@@ -143,6 +157,11 @@ let package = Package(
         tests(of: "UniMedImporters", ["UniMedData", "UniMedImaging", "UniMedImagingTesting"]),
         tests(of: "UniMedReports", ["UniMedData", "UniMedMetrics"]),
         tests(
+            of: "UniMedReportMetrics",
+            ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedMetrics"],
+            exclude: ["Fixtures"]
+        ),
+        tests(
             of: "UniMedModel",
             ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedTesting"],
             exclude: ["Fixtures"]
@@ -157,6 +176,14 @@ let package = Package(
         tests(
             of: "UniMedEvaluation",
             ["Torch", "TorchNN", "UniMedModel", "UniMedData", "UniMedMetrics", "UniMedTokenizers"]
+        ),
+        tests(
+            of: "UniMedAnalysis",
+            [
+                "Torch", "TorchNN", "TorchCheckpoints", "UniMedModel", "UniMedData", "UniMedTraining",
+                "UniMedTokenizers",
+                "UniMedTesting",
+            ]
         ),
         .testTarget(name: "EndToEndTests", dependencies: ["UniMedData"], swiftSettings: strict),
     ],

@@ -202,7 +202,9 @@ public struct DICOMImporter: DatasetImporter {
                     drafts.annotate(image, split: split, group: group, fields: file.technical.fields)
                 }
             } catch {
-                report.skipped("row", because: error.reason, item: item)
+                // A picture that is refused is sound: the rule is the importer's.
+                let isRule = DICOMFile.PixelRisk(rawValue: error.reason) != nil
+                report.skipped("row", because: error.reason, item: item, isFault: !isRule)
             }
         }
         self.places.byReference.withLock { $0 = places }
@@ -232,8 +234,12 @@ public struct DICOMImporter: DatasetImporter {
         }
         report.found(read + repeated + scan.rejected.count, "DICOM file")
         report.imported(read, "DICOM file")
-        report.skipped(repeated, "DICOM file", because: "another slice lies at the same place")
-        for error in scan.rejected { report.skipped(1, "DICOM file", because: error.importReason) }
+        report.skipped(repeated, "DICOM file", byRule: "another slice lies at the same place")
+        // Paths may name patients: the files are told by their number.
+        for (number, error) in scan.rejected.enumerated() {
+            let item = "file \(number + 1) of those that cannot be used, in the order of paths"
+            report.skipped("DICOM file", because: error.importReason, item: item, isFault: error.kind != .noImage)
+        }
         warn(of: scan.series, report: &report)
         return Catalogue(series: scan.series, names: Names(given: options.settings["salt"], series: scan.series))
     }
@@ -368,20 +374,30 @@ public struct DICOMImporter: DatasetImporter {
     }
 
     private func csvRows(_ path: String) throws(ImportError) -> [Row] {
-        let file = try CSVFile(contentsOf: folder.url(path), importer: Self.name)
-        if let unknown = file.columns.first(where: { !Self.columns.contains($0) }) {
-            throw ImportError(
-                .malformed,
-                "no such column is known; there are \(Self.columns.sorted().joined(separator: ", "))",
-                file: folder.url(path).path,
-                line: 1,
-                field: unknown,
-                importer: Self.name
-            )
+        let file = try DelimitedTable(contentsOf: folder.url(path), importer: Self.name)
+        for column in file.columns {
+            guard Self.columns.contains(column) else {
+                throw ImportError(
+                    .malformed,
+                    "no such column is known; there are \(Self.columns.sorted().joined(separator: ", "))",
+                    file: folder.url(path).path,
+                    line: 1,
+                    field: column,
+                    importer: Self.name
+                )
+            }
+            _ = try file.column(column)
         }
         return file.rows.map { row in
-            let trimmed = row.fields.map { $0.mapValues { $0.trimmingCharacters(in: .whitespaces) } }
-            return Row(line: row.line, fields: trimmed)
+            let named = row.fields.map { fields in
+                Dictionary(
+                    uniqueKeysWithValues: zip(
+                        file.columns,
+                        fields.map { $0.trimmingCharacters(in: .whitespaces) }
+                    )
+                )
+            }
+            return Row(line: row.line, fields: named)
         }
     }
 

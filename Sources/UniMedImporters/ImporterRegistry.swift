@@ -119,9 +119,9 @@ public struct ImporterRegistry: Sendable {
         },
     ]
 
-    /// The 2-D sets of MedMNIST v2, each by the name of its file.
+    /// The sets of MedMNIST v2, each by the name of its file.
     private static let medMNIST = MedMNISTImporter.subsets.map { subset in
-        Entry(name: subset.name, summary: "MedMNIST v2, \(subset.name): cls.") {
+        Entry(name: subset.name, summary: "MedMNIST v2, \(subset.name)\(subset.isVolume ? ", volumes" : ""): cls.") {
             (root, options) throws(ImportError) in
             try MedMNISTImporter(root: root, subset: subset.name, options: options)
         }
