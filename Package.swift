@@ -92,6 +92,8 @@ let package = Package(
             ]
         ),
         room("UniMedImaging", ["CImageCodecs", "CMedicalImages"]),
+        // Small medical images of our own, for tests and for the program that damages them.
+        room("UniMedImagingTesting", []),
         room("UniMedImporters", ["UniMedData", "UniMedImaging", "CZip"]),
         room("UniMedReports", ["UniMedData", "UniMedMetrics", mustache]),
         room(
@@ -126,7 +128,10 @@ let package = Package(
         // Sound files, and how they are damaged: for tests, and for the program that feeds the readers with them.
         room(
             "UniMedFuzzing",
-            ["Torch", "TorchCheckpoints", "UniMedTokenizers", "UniMedData", "UniMedImaging", "UniMedImporters"]
+            [
+                "Torch", "TorchCheckpoints", "UniMedTokenizers", "UniMedData", "UniMedImaging", "UniMedImagingTesting",
+                "UniMedImporters",
+            ]
         ),
         .executableTarget(
             name: "unimed-fuzz",
@@ -153,8 +158,8 @@ let package = Package(
         tests(of: "UniMedTokenizers"),
         tests(of: "UniMedMetrics", ["UniMedData"]),
         tests(of: "UniMedTasks", ["UniMedData", "UniMedMetrics"]),
-        tests(of: "UniMedImaging"),
-        tests(of: "UniMedImporters", ["UniMedData", "UniMedImaging"]),
+        tests(of: "UniMedImaging", ["UniMedData", "UniMedImagingTesting"]),
+        tests(of: "UniMedImporters", ["UniMedData", "UniMedImaging", "UniMedImagingTesting"]),
         tests(of: "UniMedReports", ["UniMedData", "UniMedMetrics"]),
         tests(
             of: "UniMedReportMetrics",

@@ -21,6 +21,11 @@ public struct VolumeSlicing: Sendable, Equatable {
         /// ``GrayWindow/presets``, or `center/width`; `nil` for anything else.
         public init?(_ text: String) {
             guard let rendering = GrayRendering(text) else { return nil }
+            self.init(rendering)
+        }
+
+        /// The window of a rendering; `nil` for one that a file or a channel decides.
+        public init?(_ rendering: GrayRendering) {
             switch rendering {
             case .percentiles(let lower, let upper): self = .percentiles(lower: lower, upper: upper)
             case .window(let window): self = .level(center: window.center, width: window.width)

@@ -138,9 +138,11 @@ public struct DICOMImporter: DatasetImporter {
     private struct Catalogue {
         let series: [DICOMSeries]
         let names: Names
-        var byFile: [String: (series: Int, slice: Int)] = [:]
-        var bySeries: [String: [Int]] = [:]
-        var byStudy: [String: [Int]] = [:]
+        /// The names of the stacks of slices: those of their series, with a number where a series has several.
+        private(set) var stackNames: [String] = []
+        private(set) var byFile: [String: (series: Int, slice: Int)] = [:]
+        private(set) var bySeries: [String: [Int]] = [:]
+        private(set) var byStudy: [String: [Int]] = [:]
 
         init(series: [DICOMSeries], names: Names) {
             self.series = series
@@ -149,7 +151,10 @@ public struct DICOMImporter: DatasetImporter {
                 for (number, slice) in one.slices.enumerated() {
                     byFile[slice.url.standardizedFileURL.path] = (index, number)
                 }
-                for key in [one.instanceUID, names.name("series", one.instanceUID)] {
+                let name = names.name("series", one.instanceUID)
+                let number = bySeries[name]?.count ?? 0
+                stackNames.append(number == 0 ? name : "\(name).\(number + 1)")
+                for key in [one.instanceUID, name] {
                     bySeries[key, default: []].append(index)
                 }
                 guard let study = one.studyUID else { continue }
@@ -186,11 +191,7 @@ public struct DICOMImporter: DatasetImporter {
                 let file = found.slices[slice]
                 if let risk = file.pixelRisks.first(where: { !allowed.contains($0) }) { throw Skip(risk.rawValue) }
                 let place = Place(url: file.url, frame: frame)
-                // Several stacks of slices may share a series.
-                let stack = found.slices[0].url.path + "\(found.rows)x\(found.columns)"
-                let path =
-                    "\(catalogue.names.name("series", found.instanceUID + "/" + stack))/"
-                    + "\(file.frameCount > 1 ? frame : slice)"
+                let path = "\(catalogue.stackNames[series])/\(file.frameCount > 1 ? frame : slice)"
                 let image = ImageReference(path: path, width: found.columns, height: found.rows)
                 let group = catalogue.group(of: found)
                 let (sample, split) = try sample(fields, item: item, image: image, group: group, of: file)
@@ -201,7 +202,9 @@ public struct DICOMImporter: DatasetImporter {
                     drafts.annotate(image, split: split, group: group, fields: file.technical.fields)
                 }
             } catch {
-                report.skipped("row", error, item: item)
+                // A picture that is refused is sound: the rule is the importer's.
+                let isRule = DICOMFile.PixelRisk(rawValue: error.reason) != nil
+                report.skipped("row", because: error.reason, item: item, isFault: !isRule)
             }
         }
         self.places.byReference.withLock { $0 = places }
@@ -232,9 +235,10 @@ public struct DICOMImporter: DatasetImporter {
         report.found(read + repeated + scan.rejected.count, "DICOM file")
         report.imported(read, "DICOM file")
         report.skipped(repeated, "DICOM file", byRule: "another slice lies at the same place")
-        // Names of files often are those of patients.
-        for (index, error) in scan.rejected.enumerated() {
-            report.skipped("DICOM file", because: error.importReason, item: "unreadable file \(index + 1)")
+        // Paths may name patients: the files are told by their number.
+        for (number, error) in scan.rejected.enumerated() {
+            let item = "file \(number + 1) of those that cannot be used, in the order of paths"
+            report.skipped("DICOM file", because: error.importReason, item: item, isFault: error.kind != .noImage)
         }
         warn(of: scan.series, report: &report)
         return Catalogue(series: scan.series, names: Names(given: options.settings["salt"], series: scan.series))

@@ -158,6 +158,9 @@ struct SliceStack {
                 throw ImagingError(.malformed, file: name, detail: "(0020,0037) slices do not lie in parallel")
             }
         }
+        guard planes.allSatisfy({ $0.position.allSatisfy { abs($0) < 1e9 } }) else {
+            throw ImagingError(.malformed, file: name, detail: "(0020,0032) a slice lies nowhere")
+        }
         let normal = first.normal
         let depths = planes.map { $0.position.dotted(with: normal) }
         let sorted = planes.indices.sorted { (depths[$0], $0) < (depths[$1], $1) }

@@ -50,6 +50,11 @@ public struct DICOMSeries: Sendable {
     public let columns: Int
     /// What is noteworthy.
     public let findings: [Finding]
+    /// The mean distance of neighbouring slices in millimetres; `nil` for one slice, or without places.
+    public var spacing: Double? {
+        guard let affine, slices.count > 1 else { return nil }
+        return affine.map { $0[2] }.length
+    }
     private let affine: [[Double]]?
 
     /// What is in a folder.

@@ -130,10 +130,10 @@ struct LookupTable: Equatable {
         first = isSigned && descriptor[1] > 32_767 ? Int(descriptor[1]) - 65_536 : Int(descriptor[1])
         bits = Int(descriptor[2])
         if data.count >= count {
-            entries = data[..<count].map { UInt16(clamping: Int($0)) }
+            entries = data[..<count].map { UInt16($0.clamped(to: 0...65_535)) }
         } else if bits <= 8, data.count >= (count + 1) / 2 {
             // Entries of a byte, two in a word.
-            entries = (0..<count).map { UInt16(clamping: Int(data[$0 / 2]) >> ($0 % 2 == 0 ? 0 : 8) & 0xFF) }
+            entries = (0..<count).map { UInt16(data[$0 / 2].clamped(to: 0...65_535)) >> ($0 % 2 == 0 ? 0 : 8) & 0xFF }
         } else {
             return nil
         }

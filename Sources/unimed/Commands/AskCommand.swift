@@ -43,12 +43,9 @@ struct AskCommand: ParsableCommand {
 
     @Option(
         name: .long,
-        help: ArgumentHelp(
-            "For a volume of more than 8 bits: the values that are grey, in its units. Default: its percentiles 1 to 99.",
-            valueName: "center/width"
-        )
+        help: ArgumentHelp("How grey values of medical formats become a picture: \(GrayRendering.forms).")
     )
-    var window: String?
+    var window = "file"
 
     @Option(name: .long, help: "For a folder of pictures: the distance between neighbouring slices, in millimetres.")
     var spacing: Double?
@@ -80,16 +77,15 @@ struct AskCommand: ParsableCommand {
 
     func run() throws {
         try generation.check()
+        guard let rendering = GrayRendering(window) else {
+            throw Failure.badInput("--window: expected \(GrayRendering.forms), got '\(window)'")
+        }
         if let spacing, !(spacing > 0 && spacing.isFinite) || image == nil {
             throw Failure.badInput("--spacing: expected a positive number and a volume, got \(spacing)")
         }
         if volume, image == nil { throw Failure.badInput("--volume: there is no image") }
-        let slicing = VolumeSlicing(window: try window.map { try parsedWindow($0) } ?? VolumeSlicing().window)
         let picture = try image.map {
-            try AskedImage.read($0, spacing: spacing, asVolume: volume, slicing: slicing)
-        }
-        if window != nil, picture?.reference.volume == nil {
-            throw Failure.badInput("--window: the image is no volume")
+            try AskedImage.read($0, spacing: spacing, asVolume: volume, rendering: rendering)
         }
         let region = try box.map { try parsedBox($0, isVolume: picture?.reference.volume != nil) }
         var request = ModelRequest(
@@ -125,13 +121,6 @@ struct AskCommand: ParsableCommand {
         } else {
             Terminal.output(answer.text)
         }
-    }
-
-    private func parsedWindow(_ text: String) throws(Failure) -> VolumeSlicing.Window {
-        guard let window = VolumeSlicing.Window(text) else {
-            throw .badInput("--window: expected \(VolumeSlicing.Window.forms), got '\(text)'")
-        }
-        return window
     }
 
     private func parsedBox(_ text: String, isVolume: Bool) throws(Failure) -> (box: BoundingBox, slices: SliceRange?) {

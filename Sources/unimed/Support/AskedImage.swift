@@ -46,36 +46,48 @@ struct AskedImage {
 
     /// Reads a picture or a volume.
     ///
-    /// A folder is a volume: of pictures, in the order of their names, where numbers count as numbers (`slice 10.png` comes
-    /// after `slice 9.png`), or of the DICOM files of one series. A NIfTI or NRRD file is one where `asVolume` says so,
-    /// otherwise its middle slice is the picture.
+    /// A folder is a volume: of the DICOM files of one series, in the order of their places in the patient, or of pictures, in
+    /// the order of their names, where numbers count as numbers (`slice 10.png` comes after `slice 9.png`). A file is one
+    /// where `asVolume` says so; otherwise its middle slice is the picture.
     ///
     /// - Parameters:
     ///   - spacing: The distance between slices in millimetres, which only a folder of pictures needs to be told.
     ///   - asVolume: Whether a file is a volume.
-    ///   - slicing: How the values of a volume become grey.
+    ///   - rendering: How values of more than 8 bits become grey.
     static func read(
         _ path: String,
         spacing: Double?,
         asVolume: Bool,
-        slicing: VolumeSlicing = VolumeSlicing()
+        rendering: GrayRendering = .file
     ) throws -> AskedImage {
         let url = URL(fileURLWithPath: path)
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else {
             if spacing != nil { throw Failure.badInput("--spacing: only a folder of pictures needs it") }
-            if asVolume { return try AskedImage(VolumeFile.read(url), slicing: slicing) }
-            return AskedImage(try ImageDecoder.decode(contentsOf: url))
+            guard asVolume else { return AskedImage(try ImageDecoder.decode(contentsOf: url, rendering: rendering)) }
+            guard rendering == .file || VolumeSlicing.Window(rendering) != nil else {
+                throw Failure.badInput("--window: a volume takes \(VolumeSlicing.Window.forms)")
+            }
+            let window = VolumeSlicing.Window(rendering) ?? VolumeSlicing().window
+            return try AskedImage(VolumeFile.read(url), slicing: VolumeSlicing(window: window))
         }
-        let scan = try DICOMSeries.scan(url)
-        if !scan.series.isEmpty {
-            if spacing != nil { throw Failure.badInput("--spacing: only a folder of pictures needs it") }
-            return try AskedImage(VolumeFile.read(url), slicing: slicing)
+        let found = try DICOMSeries.scan(url)
+        if let series = found.series.first {
+            guard found.series.count == 1 else {
+                throw Failure.badInput("\(path): the folder holds \(found.series.count) series of DICOM files, not one")
+            }
+            let slices = try series.slices.flatMap { slice in
+                let file = try DICOMFile(contentsOf: slice.url)
+                return try (0..<slice.frameCount).map { try file.picture(frame: $0, rendering: rendering) }
+            }
+            return try AskedImage(slices: slices, spacing: spacing ?? series.spacing)
         }
         let names = try FileManager.default.contentsOfDirectory(atPath: path).filter { !$0.hasPrefix(".") }
             .sorted { $0.compare($1, options: [.numeric, .forcedOrdering]) == .orderedAscending }
         guard !names.isEmpty else { throw Failure.badInput("\(path): the folder holds no slices") }
-        let slices = try names.map { try ImageDecoder.decode(contentsOf: url.appendingPathComponent($0)) }
+        let slices = try names.map {
+            try ImageDecoder.decode(contentsOf: url.appendingPathComponent($0), rendering: rendering)
+        }
         return try AskedImage(slices: slices, spacing: spacing)
     }
 
