@@ -26,6 +26,6 @@ public struct FuzzFormat: Sendable {
 
     /// Every format.
     public static let all: [FuzzFormat] = [
-        .safetensors, .safetensorsIndex, .torchSave, .sentencePiece, .tokenizerJSON,
+        .safetensors, .safetensorsIndex, .torchSave, .torchSaveSequence, .sentencePiece, .tokenizerJSON,
     ]
 }
