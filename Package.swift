@@ -71,7 +71,7 @@ let package = Package(
         .target(name: "CSentencePiece", dependencies: ["CSentencePieceLibrary"]),
         room("UniMedTokenizers", ["CSentencePiece"]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-        room("UniMedMetrics", ["UniMedData"]),
+        room("UniMedMetrics", ["UniMedData", "CZip", "CZlib"]),
         room("UniMedTasks", ["UniMedData", "UniMedMetrics"]),
         .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"])]),

@@ -18,6 +18,16 @@ public enum Metric: String, Codable, CodingKeyRepresentable, CaseIterable, Senda
     case reportBLEU1 = "bleu1_sentence_mean"
     /// Sentence BLEU-4 of a report's normalised words, averaged over reports; not the corpus BLEU of PTB tokens.
     case reportBLEU4 = "bleu4_sentence_mean"
+    /// BERTScore's F1 of a report, rescaled: at most 1, unrelated texts about 0 or below.
+    case bertScore = "bertscore_f1"
+    /// The cosine of CheXbert's vectors of two reports, in `[-1, 1]`.
+    case chexbertSimilarity = "chexbert_similarity"
+    /// The mean of the F1 of RadGraph's entities and that of its relations.
+    case radGraphF1 = "radgraph_f1"
+    /// RadCliQ-v0: the estimated number of errors in a report; lower is better.
+    case radCliQ0 = "radcliq_v0"
+    /// RadCliQ-v1: the estimated number of errors in a report, on a scale around 0; lower is better.
+    case radCliQ1 = "radcliq_v1"
     /// The intersection over union with one pixel added to widths and heights.
     case intersectionOverUnion = "iou"
     /// Whether that intersection over union is above 0.5.
@@ -30,24 +40,6 @@ public enum Metric: String, Codable, CodingKeyRepresentable, CaseIterable, Senda
     case paperIntersectionOverUnion = "iou_eq23"
     /// Whether the ratio of areas is at least 0.5 (Uni-Med eq. 24).
     case paperRecallAtHalf = "recall_at_half_eq24"
-    /// BERTScore's F1 of a report, rescaled: at most 1, unrelated texts about 0 or below.
-    case bertScore = "bertscore_f1"
-    /// The cosine of CheXbert's vectors of two reports, in `[-1, 1]`.
-    case chexbertSimilarity = "chexbert_similarity"
-    /// The mean of the F1 of RadGraph's entities and that of its relations.
-    case radGraphF1 = "radgraph_f1"
-    /// RadCliQ-v0: the estimated number of errors in a report; lower is better.
-    case radCliQ0 = "radcliq_v0"
-    /// RadCliQ-v1: the estimated number of errors in a report, on a scale around 0; lower is better.
-    case radCliQ1 = "radcliq_v1"
-
-    /// Whether a higher value is a better one.
-    public var isHigherBetter: Bool {
-        switch self {
-        case .radCliQ0, .radCliQ1: false
-        default: true
-        }
-    }
 
     /// The name in tables.
     public var title: String {
@@ -59,17 +51,27 @@ public enum Metric: String, Codable, CodingKeyRepresentable, CaseIterable, Senda
         case .exactMatch: "Exact match"
         case .reportBLEU1: "BLEU-1 (sentence mean)"
         case .reportBLEU4: "BLEU-4 (sentence mean)"
+        case .bertScore: "BERTScore"
+        case .chexbertSimilarity: "CheXbert similarity"
+        case .radGraphF1: "RadGraph F1"
+        case .radCliQ0: "RadCliQ-v0 (lower is better)"
+        case .radCliQ1: "RadCliQ-v1 (lower is better)"
         case .intersectionOverUnion: "Mean IoU"
         case .recallAboveHalf: "R@0.5 (>)"
         case .paperBLEU1: "BLEU-1 (eq. 19)"
         case .paperF1: "F1 (eq. 18)"
         case .paperIntersectionOverUnion: "Mean IoU (eq. 23)"
         case .paperRecallAtHalf: "R@0.5 (eq. 24)"
-        case .bertScore: "BERTScore"
-        case .chexbertSimilarity: "CheXbert similarity"
-        case .radGraphF1: "RadGraph F1"
-        case .radCliQ0: "RadCliQ-v0 (lower is better)"
-        case .radCliQ1: "RadCliQ-v1 (lower is better)"
+        }
+    }
+}
+
+extension Metric {
+    /// Whether a higher value is a better one.
+    public var isHigherBetter: Bool {
+        switch self {
+        case .radCliQ0, .radCliQ1: false
+        default: true
         }
     }
 }
