@@ -5,8 +5,8 @@ public import Torch
 public enum Checkpoint {
     /// Opens a file or folder of weights.
     ///
-    /// A file's form is told from its first bytes: a zip archive is what `torch.save` wrote, anything else must be
-    /// safetensors. Other known forms, such as a pickle without an archive, are refused by name. In a folder the first of
+    /// A file's form is told from its first bytes: a zip archive, or a sequence of pickles before PyTorch 1.6, is what
+    /// `torch.save` wrote, anything else must be safetensors. Other known forms, such as a pickle without an archive, are refused by name. In a folder the first of
     /// these is opened: `model.safetensors.index.json`, `model.safetensors`, `pytorch_model.bin.index.json`,
     /// `pytorch_model.bin`, `adapter_model.safetensors`, `adapter_model.bin`.
     ///
@@ -27,7 +27,7 @@ public enum Checkpoint {
     /// Opens a file of weights; a folder is an error.
     static func openFile(_ url: URL, at keys: [String]) throws(CheckpointError) -> any WeightSource {
         switch FileForm(firstBytes: try firstBytes(of: url, count: FileForm.neededBytes)) {
-        case .archive: return try PyTorchFile(contentsOf: url).weights(at: keys)
+        case .archive, .sequence: return try PyTorchFile(contentsOf: url).weights(at: keys)
         case .refused(let reason): throw CheckpointError(.unsupported, file: url.path, reason)
         case .safetensors:
             guard keys.isEmpty else {
@@ -61,14 +61,15 @@ public enum Checkpoint {
         )
     }
 
-    /// Whether a file is an archive, as `torch.save` writes it, told from its first bytes.
+    /// Whether a file is what `torch.save` writes, an archive or the form before PyTorch 1.6, told from its first bytes.
     ///
     /// - Throws: ``CheckpointError`` of kind `unreadable`.
     public static func isArchive(_ url: URL) throws(CheckpointError) -> Bool {
-        FileForm(firstBytes: try firstBytes(of: url, count: FileForm.neededBytes)) == .archive
+        let form = FileForm(firstBytes: try firstBytes(of: url, count: FileForm.neededBytes))
+        return form == .archive || form == .sequence
     }
 
-    private static func firstBytes(of url: URL, count: Int) throws(CheckpointError) -> [UInt8] {
+    static func firstBytes(of url: URL, count: Int) throws(CheckpointError) -> [UInt8] {
         let descriptor = Foundation.open(url.path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw CheckpointError(.unreadable, file: url.path, String(cString: strerror(errno)))

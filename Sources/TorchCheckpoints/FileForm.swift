@@ -2,6 +2,8 @@
 enum FileForm: Equatable {
     /// A zip archive, as `torch.save` writes since PyTorch 1.6.
     case archive
+    /// Pickles and storages one after another, as `torch.save` wrote before PyTorch 1.6.
+    case sequence
     /// Safetensors, or nothing that is known.
     case safetensors
     /// Something known that is not read, with the reason in a few words.
@@ -10,11 +12,12 @@ enum FileForm: Equatable {
     /// How many bytes ``init(firstBytes:)`` looks at.
     static let neededBytes = 512
 
+    /// What a file before PyTorch 1.6 begins with: a pickle of a number of ten bytes.
+    static let sequenceSignature: [UInt8] = [
+        0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19, 0x2E,
+    ]
+
     private static let signatures: [(offset: Int, bytes: [UInt8], reason: String)] = [
-        (
-            0, [0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19],
-            "a file in the form before PyTorch 1.6; save it again with a newer version"
-        ),
         (257, Array("ustar".utf8), "a tar archive, as PyTorch wrote before version 0.1.10; save it again"),
         (0, Array("version https://git-lfs".utf8), "a pointer of Git LFS; the weights themselves were not fetched"),
         (0, Array("GGUF".utf8), "a GGUF file; expected safetensors or what torch.save wrote"),
@@ -33,6 +36,8 @@ enum FileForm: Equatable {
             self = .safetensors
         } else if bytes.starts(with: [0x50, 0x4B, 0x03, 0x04]) {
             self = .archive
+        } else if bytes.starts(with: FileForm.sequenceSignature) {
+            self = .sequence
         } else if let known = FileForm.signatures.first(where: { bytes.dropFirst($0.offset).starts(with: $0.bytes) }) {
             self = .refused(known.reason)
         } else if bytes.count >= 2, bytes[0] == 0x80, (1...5).contains(bytes[1]) {

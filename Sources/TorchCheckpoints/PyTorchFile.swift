@@ -3,9 +3,10 @@ public import Torch
 
 /// A file that `torch.save` wrote (`.pth`, `.pt`, `pytorch_model.bin`), read without running anything in it.
 ///
-/// The file is a zip archive with a pickle and the storages of the tensors. A pickle is a program; the reader here knows
-/// only the instructions and names that plain values and tensors need, and refuses everything else with one line that
-/// says what was named. Storages are read when a tensor is asked for, with their checksums.
+/// The file is a zip archive with a pickle and the storages of the tensors, or, before PyTorch 1.6, several pickles with the
+/// storages behind them. A pickle is a program; the reader here knows only the instructions and names that plain values
+/// and tensors need, and refuses everything else with one line that says what was named. Storages are read when a tensor
+/// is asked for, with their checksums where the file has them.
 public final class PyTorchFile {
     /// The path of the file.
     public let path: String
@@ -21,6 +22,10 @@ public final class PyTorchFile {
     /// - Throws: ``CheckpointError`` of kind `unreadable`, `malformed` or `unsupported`.
     public init(contentsOf url: URL) throws(CheckpointError) {
         path = url.path
+        if case .sequence = FileForm(firstBytes: try Checkpoint.firstBytes(of: url, count: FileForm.neededBytes)) {
+            root = try PyTorchFile.sequence(path: path)
+            return
+        }
         let archive = try ZipArchive(path: path)
         let pickles = archive.names.filter { $0.hasSuffix("/data.pkl") && $0.count(where: { $0 == "/" }) == 1 }
         guard pickles.count == 1, let pickle = pickles.first else {
@@ -49,6 +54,44 @@ public final class PyTorchFile {
         let bytes = try archive.read(pickle, maximum: Self.maximumPickleSize)
         let reader = StorageReader(archive: archive, prefix: prefix)
         root = try Unpickler.value(of: bytes, reader: reader)
+    }
+
+    /// The value of a file before PyTorch 1.6: pickles of a version, of the writer's properties, of the value and of the
+    /// storages' names, and then the storages.
+    private static func sequence(path: String) throws(CheckpointError) -> CheckpointValue {
+        let file = try MappedFile(path: path)
+        let reader = StorageReader(file: file)
+        let bytes = Array(file.bytes.prefix(maximumPickleSize))
+        func unsupported(_ problem: String, expected: String, got: CheckpointValue?) -> CheckpointError {
+            CheckpointError(
+                .unsupported,
+                file: path,
+                problem,
+                expected: expected,
+                got: got.map { value in value.int.map(String.init) ?? value.bool.map(String.init) ?? value.kind }
+            )
+        }
+        var position = FileForm.sequenceSignature.count
+        let version = try Unpickler.value(of: bytes, from: &position, reader: reader)
+        guard version.int == 1001 else {
+            throw unsupported("the version of the file is not supported", expected: "1001", got: version)
+        }
+        let properties = try Unpickler.value(of: bytes, from: &position, reader: reader)
+        guard properties["little_endian"]?.bool == true else {
+            throw unsupported(
+                "the byte order is not supported",
+                expected: "little_endian: true",
+                got: properties["little_endian"]
+            )
+        }
+        let value = try Unpickler.value(of: bytes, from: &position, reader: reader)
+        let names = try Unpickler.value(of: bytes, from: &position, reader: reader)
+        let keys = names.elements?.compactMap(\.string)
+        guard let keys, keys.count == names.elements?.count else {
+            throw CheckpointError(.malformed, file: path, "the names of the storages are no list of texts")
+        }
+        try reader.locate(keys, from: position)
+        return value
     }
 
     /// The value at a path of text keys, such as `["model"]`.

@@ -64,8 +64,22 @@ struct Unpickler {
 
     /// The value that a pickle describes.
     static func value(of bytes: [UInt8], reader: StorageReader) throws(CheckpointError) -> CheckpointValue {
+        var position = 0
+        return try value(of: bytes, from: &position, reader: reader)
+    }
+
+    /// The value that the next of several pickles describes.
+    ///
+    /// - Parameter position: Where it begins; afterwards, where it ended.
+    static func value(
+        of bytes: [UInt8],
+        from position: inout Int,
+        reader: StorageReader
+    ) throws(CheckpointError) -> CheckpointValue {
         var unpickler = Unpickler(bytes: bytes, reader: reader)
+        unpickler.position = position
         let root = try unpickler.run()
+        position = unpickler.position
         var converter = Converter(objects: unpickler.objects, path: reader.path)
         return try converter.value(root, depth: 0).value
     }
@@ -341,23 +355,39 @@ struct Unpickler {
     }
 
     private func storage(_ identifier: Item) throws(CheckpointError) -> StorageRecord {
-        guard let fields = elements(identifier), fields.count == 5, case .string("storage") = fields[0],
+        guard var fields = elements(identifier) else {
+            throw malformed("a reference to something that is no storage of a known type")
+        }
+        if reader.hasViewField, fields.count == 6 {
+            guard case .none = fields.removeLast() else {
+                throw malformed("a storage that is a part of another")
+            }
+        }
+        guard fields.count == 5, case .string("storage") = fields[0],
             case .global(.storage(let dtype)) = fields[1], case .string(let key) = fields[2], case .string = fields[3],
             case .int(let count) = fields[4]
         else { throw malformed("a reference to something that is no storage of a known type") }
-        guard key.utf8.count <= Self.maximumNameLength, let size = reader.size(of: key) else {
+        guard key.utf8.count <= Self.maximumNameLength else {
             throw malformed("it names the storage '\(CheckpointError.shortened(key))', which the archive does not have")
         }
-        guard count >= 0, case let (bytes, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount),
-            !overflow, bytes == size
-        else {
-            throw malformed(
-                "the storage '\(key)' does not have the size that the pickle says",
-                expected: "\(count) elements of \(dtype.rawValue)",
-                got: "\(size) bytes"
-            )
+        let record = StorageRecord(key: key, dtype: dtype, count: count)
+        do throws(StorageProblem) {
+            try reader.check(record)
+        } catch {
+            switch error {
+            case .missing:
+                throw malformed(
+                    "it names the storage '\(CheckpointError.shortened(key))', which the archive does not have"
+                )
+            case .size(let size):
+                throw malformed(
+                    "the storage '\(key)' does not have the size that the pickle says",
+                    expected: "\(count) elements of \(dtype.rawValue)",
+                    got: size.map { "\($0) bytes" }
+                )
+            }
         }
-        return StorageRecord(key: key, dtype: dtype, count: count)
+        return record
     }
 
     private func tensor(_ arguments: [Item]) throws(CheckpointError) -> ArchivedTensor {

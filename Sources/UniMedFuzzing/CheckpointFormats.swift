@@ -85,6 +85,20 @@ extension FuzzFormat {
         }
     )
 
+    /// Files of `torch.save` before PyTorch 1.6, which have no checksums.
+    static let torchSaveSequence = FuzzFormat(
+        name: "torch-save-sequence",
+        corpus: {
+            let counts = ["0": 6, "1": 2, "2": 3]
+            func list(_ keys: [String]) -> [(key: String, count: Int, bytes: Data)] {
+                keys.map { ($0, counts[$0, default: 0], storages[$0, default: Data()]) }
+            }
+            return [stateDictionary.sequence(list(["1", "0", "2"])), trainingCheckpoint.sequence(list(["0"]))]
+        },
+        damage: { Mutation.damaged($0, others: $1, using: &$2) },
+        read: torchSave.read
+    )
+
     private static let storages: [String: Data] = [
         "0": (0..<6).reduce(into: Data()) { $0.append(little: Float($1).bitPattern) },
         "1": Data([0x80, 0x3F, 0, 0xC0]), "2": Data([0, 1, 1]),

@@ -27,7 +27,7 @@ public struct FuzzFormat: Sendable {
     /// Every format.
     public static let all: [FuzzFormat] =
         [
-            .safetensors, .safetensorsIndex, .torchSave, .sentencePiece, .tokenizerJSON,
+            .safetensors, .safetensorsIndex, .torchSave, .torchSaveSequence, .sentencePiece, .tokenizerJSON,
         ] + data
 
     /// The formats of pictures and data sets.

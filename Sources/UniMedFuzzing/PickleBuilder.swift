@@ -83,6 +83,43 @@ public struct PickleBuilder: Sendable {
         Self.archive(of: bytes + Data(".".utf8), storages, byteOrder: byteOrder)
     }
 
+    /// The file before PyTorch 1.6 around the pickle: pickles of version and properties in front, storages behind.
+    ///
+    /// - Parameters:
+    ///   - storages: The storages in the order of the file, each with its number of elements.
+    ///   - version: What the file says its version is.
+    ///   - isLittleEndian: What the file says of its byte order.
+    public func sequence(
+        _ storages: [(key: String, count: Int, bytes: Data)],
+        version: UInt16 = 1001,
+        isLittleEndian: Bool = true
+    ) -> Data {
+        var first = PickleBuilder()
+        first.raw([0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19])
+        var second = PickleBuilder()
+        second.raw("M")
+        second.bytes.append(little: version)
+        var properties = PickleBuilder()
+        properties.raw("}(")
+        properties.string("protocol_version")
+        properties.raw("M")
+        properties.bytes.append(little: version)
+        properties.string("little_endian")
+        properties.raw([isLittleEndian ? 0x88 : 0x89])
+        properties.raw("u")
+        var names = PickleBuilder()
+        names.raw("](")
+        for storage in storages { names.string(storage.key) }
+        names.raw("e")
+        var file = Data()
+        for pickle in [first, second, properties, self, names] { file += pickle.bytes + Data(".".utf8) }
+        for storage in storages {
+            file.append(little: UInt64(storage.count))
+            file += storage.bytes
+        }
+        return file
+    }
+
     /// The archive around the bytes of a pickle.
     public static func archive(
         of pickle: Data,

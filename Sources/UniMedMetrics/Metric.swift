@@ -1,7 +1,8 @@
 /// What a sample's answer is scored by.
 ///
-/// The raw value is the name in JSON. All are shares in `[0, 1]`, higher is better. Where the paper and its published code differ, both are listed: the
-/// plain name is the published code's, the one with an equation in its name the paper's.
+/// The raw value is the name in JSON. All but those of models are shares in `[0, 1]`, higher is better (see
+/// ``isHigherBetter``). Where the paper and its published code differ, both are listed: the plain name is the published
+/// code's, the one with an equation in its name the paper's.
 public enum Metric: String, Codable, CodingKeyRepresentable, CaseIterable, Sendable, Hashable {
     /// Sentence BLEU-1 of normalised words, averaged over samples.
     case bleu1
@@ -17,6 +18,16 @@ public enum Metric: String, Codable, CodingKeyRepresentable, CaseIterable, Senda
     case reportBLEU1 = "bleu1_sentence_mean"
     /// Sentence BLEU-4 of a report's normalised words, averaged over reports; not the corpus BLEU of PTB tokens.
     case reportBLEU4 = "bleu4_sentence_mean"
+    /// BERTScore's F1 of a report, rescaled: at most 1, unrelated texts about 0 or below.
+    case bertScore = "bertscore_f1"
+    /// The cosine of CheXbert's vectors of two reports, in `[-1, 1]`.
+    case chexbertSimilarity = "chexbert_similarity"
+    /// The mean of the F1 of RadGraph's entities and that of its relations.
+    case radGraphF1 = "radgraph_f1"
+    /// RadCliQ-v0: the estimated number of errors in a report; lower is better.
+    case radCliQ0 = "radcliq_v0"
+    /// RadCliQ-v1: the estimated number of errors in a report, on a scale around 0; lower is better.
+    case radCliQ1 = "radcliq_v1"
     /// The intersection over union with one pixel added to widths and heights.
     case intersectionOverUnion = "iou"
     /// Whether that intersection over union is above 0.5.
@@ -40,12 +51,27 @@ public enum Metric: String, Codable, CodingKeyRepresentable, CaseIterable, Senda
         case .exactMatch: "Exact match"
         case .reportBLEU1: "BLEU-1 (sentence mean)"
         case .reportBLEU4: "BLEU-4 (sentence mean)"
+        case .bertScore: "BERTScore"
+        case .chexbertSimilarity: "CheXbert similarity"
+        case .radGraphF1: "RadGraph F1"
+        case .radCliQ0: "RadCliQ-v0 (lower is better)"
+        case .radCliQ1: "RadCliQ-v1 (lower is better)"
         case .intersectionOverUnion: "Mean IoU"
         case .recallAboveHalf: "R@0.5 (>)"
         case .paperBLEU1: "BLEU-1 (eq. 19)"
         case .paperF1: "F1 (eq. 18)"
         case .paperIntersectionOverUnion: "Mean IoU (eq. 23)"
         case .paperRecallAtHalf: "R@0.5 (eq. 24)"
+        }
+    }
+}
+
+extension Metric {
+    /// Whether a higher value is a better one.
+    public var isHigherBetter: Bool {
+        switch self {
+        case .radCliQ0, .radCliQ1: false
+        default: true
         }
     }
 }

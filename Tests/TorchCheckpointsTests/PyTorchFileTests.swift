@@ -24,6 +24,74 @@ struct PyTorchFileTests {
         values.reduce(into: Data()) { $0.append(little: $1.bitPattern) }
     }
 
+    // MARK: Before PyTorch 1.6
+
+    /// What torch 2.13.0 wrote with the new form of files turned off.
+    private static let sequence = """
+        gAKKCmz8nEb5IGqoUBkugAJN6QMugAJ9cQAoWBAAAABwcm90b2NvbF92ZXJzaW9ucQFN6QNYDQAAAGxpdHRsZV9lbmRpYW5xAohYCgAAAHR5
+        cGVfc2l6ZXNxA31xBChYBQAAAHNob3J0cQVLAlgDAAAAaW50cQZLBFgEAAAAbG9uZ3EHSwR1dS6AAn1xAChYBQAAAGVwb2NocQFLAVgQAAAA
+        bW9kZWxfc3RhdGVfZGljdHECY2NvbGxlY3Rpb25zCk9yZGVyZWREaWN0CnEDKVJxBChYAwAAAGEud3EFY3RvcmNoLl91dGlscwpfcmVidWls
+        ZF90ZW5zb3JfdjIKcQYoKFgHAAAAc3RvcmFnZXEHY3RvcmNoCkZsb2F0U3RvcmFnZQpxCFgOAAAAOTQ3MjExMzMzOTk2NjRxCVgDAAAAY3B1
+        cQpLBk50cQtRSwBLAksDhnEMSwNLAYZxDYloAylScQ50cQ9ScRBYAQAAAGJxEWgGKChoB2N0b3JjaApMb25nU3RvcmFnZQpxElgOAAAAOTQ3
+        MjEwNDcwODE5MjBxE2gKSwJOdHEUUUsASwKFcRVLAYVxFoloAylScRd0cRhScRlYAQAAAHZxGmgGKChoB2gIWA4AAAA5NDcyMTA0NzA4MjU2
+        MHEbaApLBk50cRxRSwJLAoVxHUsBhXEeiWgDKVJxH3RxIFJxIVgBAAAAdHEiaAYoKGgHaAhYDgAAADk0NzIxMDQ3MTE2NDY0cSNoCksGTnRx
+        JFFLAEsDSwKGcSVLAUsDhnEmiWgDKVJxJ3RxKFJxKVgGAAAAc2hhcmVkcSpoBigoaAdoCFgOAAAAOTQ3MjExMzMzOTk2NjRxK2gKSwZOdHEs
+        UUsASwOFcS1LAYVxLoloAylScS90cTBScTF1dS6AAl1xAChYDgAAADk0NzIxMDQ3MDgxOTIwcQFYDgAAADk0NzIxMDQ3MDgyNTYwcQJYDgAA
+        ADk0NzIxMDQ3MTE2NDY0cQNYDgAAADk0NzIxMTMzMzk5NjY0cQRlLgIAAAAAAAAAAQAAAAAAAAACAAAAAAAAAAYAAAAAAAAAAAAAAAAAgD8A
+        AABAAABAQAAAgEAAAKBABgAAAAAAAAAAAAAAAACAPwAAAEAAAEBAAACAQAAAoEAGAAAAAAAAAAAAAAAAAIA/AAAAQAAAQEAAAIBAAACgQA==
+        """
+
+    @Test func `a file in the form before PyTorch 1,6 is read`() throws {
+        let bytes = try #require(Data(base64Encoded: Self.sequence, options: .ignoreUnknownCharacters))
+        let file = try Self.open(bytes)
+        #expect(file.root["epoch"]?.int == 1)
+        let weights = try file.weights(at: ["model_state_dict"])
+        #expect(weights.keys == ["a.w", "b", "v", "t", "shared"])
+        #expect(try weights.tensor(named: "a.w").array() == [0, 1, 2, 3, 4, 5] as [Float])
+        #expect(try weights.tensor(named: "b").array() == [1, 2] as [Int])
+        #expect(try weights.tensor(named: "v").array() == [2, 3] as [Float])
+        #expect(try weights.shape(of: "t") == [3, 2])
+        #expect(try weights.tensor(named: "t").array() == [0, 3, 1, 4, 2, 5] as [Float])
+        let whole = try weights.tensor(named: "a.w")
+        #expect(try weights.tensor(named: "shared").sharesStorage(with: whole))
+        try withTemporaryFolder { folder in
+            let url = folder.appending(path: "old.pth")
+            try bytes.write(to: url)
+            #expect(try Checkpoint.isArchive(url))
+            #expect(try Checkpoint.open(url, at: ["model_state_dict"]).keys.count == 5)
+        }
+    }
+
+    @Test func `a file in the form before PyTorch 1,6 that contradicts itself is refused`() throws {
+        func pickle(count: Int64 = 4) -> PickleBuilder {
+            PickleBuilder.of { pickle in
+                pickle.raw("}")
+                pickle.string("w")
+                pickle.tensor(count: count, shape: [2, 2], strides: [2, 1])
+                pickle.raw("s")
+            }
+        }
+        let floats = Self.floats([1, 2, 3, 4])
+        let sound = pickle().sequence([("0", 4, floats)])
+        #expect(try Self.open(sound).weights().tensor(named: "w").array() == [1, 2, 3, 4] as [Float])
+        let cases: [(Data, String)] = [
+            (pickle().sequence([("0", 4, floats)], version: 1000), "version"),
+            (pickle().sequence([("0", 4, floats)], isLittleEndian: false), "byte order"),
+            (pickle().sequence([]), "does not have the storage"),
+            (pickle().sequence([("0", 3, floats)]), "size that the pickle says"),
+            (pickle().sequence([("1", 4, floats)]), "no tensor is in"),
+            (pickle().sequence([("0", 4, floats), ("0", 4, floats)]), "twice"),
+            (pickle(count: 1 << 60).sequence([("0", 4, floats)]), "size that the pickle says"),
+            (pickle(count: -1).sequence([("0", 4, floats)]), "size that the pickle says"),
+            (sound.dropLast(), "ends within the storage"), (sound.dropLast(20), "ends before the storage"),
+            (sound.prefix(40), "ends too early"), (sound.prefix(15), "ends too early"),
+        ]
+        for (bytes, problem) in cases {
+            let error = #expect(throws: CheckpointError.self) { try Self.open(Data(bytes)) }
+            #expect(error?.description.contains(problem) == true, "\(problem): \(error?.description ?? "")")
+        }
+    }
+
     // MARK: What is read
 
     @Test func `plain values are read`() throws {

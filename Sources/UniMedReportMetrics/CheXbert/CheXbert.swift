@@ -167,13 +167,14 @@ public final class CheXbert {
     /// - Throws: ``ReportMetricError`` of kind `tensor`.
     public func labels(of reports: [String]) throws(ReportMetricError) -> [[Label]] {
         guard !reports.isEmpty else { return [] }
-        let classes = try computing { () throws(TorchError) in
-            let vectors = try vectors(of: reports)
-            var columns: [[Int]] = []
-            for head in network.heads.elements { columns.append(try head(vectors).argmax(-1).array()) }
-            return columns
-        }
-        return reports.indices.map { report in classes.map { Label.allCases[$0[report]] } }
+        return try computing { () throws(TorchError) in try labels(of: vectors(of: reports)) }
+    }
+
+    /// The labels that the heads give to vectors `[reports, width]`.
+    private func labels(of vectors: Tensor) throws(TorchError) -> [[Label]] {
+        var columns: [[Int]] = []
+        for head in network.heads.elements { columns.append(try head(vectors).argmax(-1).array()) }
+        return (0..<vectors.size(0)).map { report in columns.map { Label.allCases[$0[report]] } }
     }
 
     /// CheXbert similarity: the cosine of the vectors of prediction and reference, of every pair, in `[-1, 1]`.
@@ -181,12 +182,17 @@ public final class CheXbert {
     /// - Throws: ``ReportMetricError`` of kind `tensor`.
     public func similarities(of pairs: [ReportPair]) throws(ReportMetricError) -> [Double] {
         guard !pairs.isEmpty else { return [] }
-        let cosines: [Float] = try computing { () throws(TorchError) in
-            let vectors = try vectors(of: pairs.map(\.prediction) + pairs.map(\.reference))
-            let parts = try vectors.split([pairs.count, pairs.count], dimension: 0)
-            let norms = try (parts[0] * parts[0]).sum(-1).sqrt() * (parts[1] * parts[1]).sum(-1).sqrt()
-            return try ((parts[0] * parts[1]).sum(-1) / norms).array()
+        return try computing { () throws(TorchError) in
+            try cosines(of: vectors(of: pairs.map(\.prediction) + pairs.map(\.reference)))
         }
+    }
+
+    /// The cosines between the first half of the rows and the second.
+    private func cosines(of vectors: Tensor) throws(TorchError) -> [Double] {
+        let count = vectors.size(0) / 2
+        let parts = try vectors.split([count, count], dimension: 0)
+        let norms = try (parts[0] * parts[0]).sum(-1).sqrt() * (parts[1] * parts[1]).sum(-1).sqrt()
+        let cosines: [Float] = try ((parts[0] * parts[1]).sum(-1) / norms).array()
         return cosines.map(Double.init)
     }
 
@@ -199,6 +205,23 @@ public final class CheXbert {
             predictions: Array(labels.prefix(pairs.count)),
             references: Array(labels.dropFirst(pairs.count))
         )
+    }
+
+    /// Similarities and agreement of pairs, whose reports are read once; without pairs there is no agreement.
+    func comparison(
+        of pairs: [ReportPair]
+    ) throws(ReportMetricError) -> (similarities: [Double], agreement: ConditionAgreement?) {
+        guard !pairs.isEmpty else { return ([], nil) }
+        let reports = pairs.map(\.prediction) + pairs.map(\.reference)
+        let (similarities, labels) = try computing { () throws(TorchError) -> ([Double], [[Label]]) in
+            let vectors = try self.vectors(of: reports)
+            return (try cosines(of: vectors), try self.labels(of: vectors))
+        }
+        let agreement = try ConditionAgreement(
+            predictions: Array(labels.prefix(pairs.count)),
+            references: Array(labels.dropFirst(pairs.count))
+        )
+        return (similarities, agreement)
     }
 }
 

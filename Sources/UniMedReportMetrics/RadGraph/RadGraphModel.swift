@@ -29,13 +29,14 @@ public final class RadGraphModel {
     ///     `weights.th`.
     ///   - encoder: The folder of the encoder that `config.json` names, with its own `config.json` and `vocab.txt` or
     ///     `tokenizer.json`. Its weights are in the archive.
-    ///   - words: How reports are split into words; default: as for RadGraph 1.0.
+    ///   - words: How reports are split into words; `nil`, the default, is as for RadGraph 1.0, and as for RadGraph-XL
+    ///     where the archive's labels have its name.
     ///   - device: Where the model goes.
     /// - Throws: ``ReportMetricError``, which names file and field.
     public init(
         archive: URL,
         encoder: URL,
-        words: RadGraphWords = .radGraph,
+        words: RadGraphWords? = nil,
         device: Device = .cpu
     ) throws(ReportMetricError) {
         var folder = archive
@@ -94,7 +95,7 @@ public final class RadGraphModel {
         }
         self.configuration = configuration
         self.device = device
-        self.words = words
+        self.words = words ?? RadGraphWords(rawValue: configuration.dataset) ?? .radGraph
         maximumLength = min(configuration.maximumLength ?? sizes.maximumLength, sizes.maximumLength)
     }
 
