@@ -418,11 +418,14 @@ public struct ModelAnalysis {
 
     /// What an answer rested on.
     public struct Attribution: Codable, Sendable, Equatable {
-        /// The data set and the sample in it.
+        /// The data set.
         public let dataset: String
+        /// The sample's identifier in it.
         public let sample: String
         /// The task.
         public let task: MedicalTask
+        /// What was asked, without the task's tag.
+        public let instruction: String
         /// The answer that is explained: the model's own.
         public let answer: String
         /// The reference answer.
@@ -516,6 +519,7 @@ public struct ModelAnalysis {
             dataset: sample.dataset,
             sample: sample.id,
             task: sample.task,
+            instruction: instruction,
             answer: answer,
             reference: try definition.target(for: sample),
             meanLogProbability: -(try output.loss.detach().item()),
