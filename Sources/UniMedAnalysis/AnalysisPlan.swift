@@ -21,6 +21,8 @@ public struct AnalysisPlan: Codable, Sendable, Equatable {
     public let batches: Int
     /// The blocks that the parameters are taken in.
     public let blocks: Int
+    /// Whether the backward pass computes the language model's blocks again, so that only their inputs are kept.
+    public let gradientCheckpointing: Bool
     /// The gradients that are computed.
     public let gradients: Int
     /// The bytes of weights, of the copies a pass needs of them, and of a batch's activations (an estimate).
@@ -36,7 +38,7 @@ public struct AnalysisPlan: Codable, Sendable, Equatable {
     public var totalBytes: Int { modelBytes + gradientBytes + sumBytes }
 
     enum CodingKeys: String, CodingKey {
-        case sets, groups, batches, blocks, gradients, modelBytes, gradientBytes, sumBytes, operations, totalBytes
+        case sets, groups, batches, blocks, gradientCheckpointing, gradients, modelBytes, gradientBytes, sumBytes, operations, totalBytes
     }
 
     /// Plans an analysis.
@@ -91,6 +93,7 @@ public struct AnalysisPlan: Codable, Sendable, Equatable {
         self.groups = groups
         self.batches = batches
         self.blocks = fitting
+        gradientCheckpointing = description.training.gradientCheckpointing
         gradients = TugOfWar(sets: sets, statistics: statistics, blocks: fitting)
             .gradientCount(batchCounts: [Int](repeating: batches, count: groups))
         modelBytes = weights
@@ -107,6 +110,7 @@ public struct AnalysisPlan: Codable, Sendable, Equatable {
         groups = try container.decode(Int.self, forKey: .groups)
         batches = try container.decode(Int.self, forKey: .batches)
         blocks = try container.decode(Int.self, forKey: .blocks)
+        gradientCheckpointing = try container.decode(Bool.self, forKey: .gradientCheckpointing)
         gradients = try container.decode(Int.self, forKey: .gradients)
         modelBytes = try container.decode(Int.self, forKey: .modelBytes)
         gradientBytes = try container.decode(Int.self, forKey: .gradientBytes)
@@ -121,6 +125,7 @@ public struct AnalysisPlan: Codable, Sendable, Equatable {
         try container.encode(groups, forKey: .groups)
         try container.encode(batches, forKey: .batches)
         try container.encode(blocks, forKey: .blocks)
+        try container.encode(gradientCheckpointing, forKey: .gradientCheckpointing)
         try container.encode(gradients, forKey: .gradients)
         try container.encode(modelBytes, forKey: .modelBytes)
         try container.encode(gradientBytes, forKey: .gradientBytes)

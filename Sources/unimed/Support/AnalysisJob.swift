@@ -65,20 +65,29 @@ struct AnalysisRequest {
         isAccelerated: Bool,
         groups: Int
     ) throws -> AnalysisPlan {
-        let description = try ModelDescription(
-            model,
-            precision: precision.dtype,
-            sample: .init(batchSize: batchSize),
-            training: .init(frozenType: frozenType, isAccelerated: isAccelerated)
-        )
-        return try AnalysisPlan(
-            model,
-            selections: selections,
-            groups: groups,
-            batches: batches,
-            memoryLimit: memoryLimit,
-            description: description
-        )
+        func plan(gradientCheckpointing: Bool) throws -> AnalysisPlan {
+            let description = try ModelDescription(
+                model,
+                precision: precision.dtype,
+                sample: .init(batchSize: batchSize),
+                training: .init(
+                    frozenType: frozenType,
+                    gradientCheckpointing: gradientCheckpointing,
+                    isAccelerated: isAccelerated
+                )
+            )
+            return try AnalysisPlan(
+                model,
+                selections: selections,
+                groups: groups,
+                batches: batches,
+                memoryLimit: memoryLimit,
+                description: description
+            )
+        }
+        // A third more work for each gradient is less than another pass over all of them.
+        if let plain = try? plan(gradientCheckpointing: false), plain.blocks == 1 { return plain }
+        return try plan(gradientCheckpointing: true)
     }
 }
 
@@ -271,6 +280,8 @@ struct AnalysisJob {
             isAccelerated: !checkpoint.model.device.isCPU,
             groups: gradients.tasks.count
         )
+        checkpoint.model.language.checkpointsBlocks = plan.gradientCheckpointing
+        defer { checkpoint.model.language.checkpointsBlocks = false }
         let tug = TugOfWar(sets: sets, blocks: plan.blocks)
         let measured = try tug.measure(gradients, control: control)
         file.interference = measured.interference.map(AnalysisFile.Readings.init)
@@ -347,6 +358,7 @@ extension AnalysisPlan {
         let rows =
             sets.map { ("\($0.name), \($0.parameters) parameters", "") } + [
                 ("gradients", "\(gradients) (\(groups) groups, \(batches) batches, \(blocks) blocks of parameters)"),
+                ("gradient checkpointing", gradientCheckpointing ? "yes" : "no"),
                 ("operations", String(format: "%.3g PFLOP", operations / 1e15)),
                 ("model and a batch (estimate)", gigabytes(modelBytes)),
                 ("gradient", gigabytes(gradientBytes)),
