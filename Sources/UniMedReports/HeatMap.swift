@@ -16,7 +16,7 @@ public struct HeatMap: Plot {
     public var range: ClosedRange<Double>?
     /// The number of decimals in the cells.
     public var decimals: Int
-    /// Whether cells have no numbers and no names, and are small: an image rather than a table.
+    /// Whether cells have no numbers and few names, and are small: an image rather than a table.
     ///
     /// Default: they have numbers.
     public var isImage = false
@@ -101,7 +101,10 @@ public struct HeatMap: Plot {
             return "\(index) \(part(color.0)) \(part(color.1)) \(part(color.2))"
         }
         let tics = { (names: [String]) in
-            names.enumerated().map { "\(Script.quoted($1)) \($0)" }.joined(separator: ", ")
+            // An image has a few names at most.
+            let step = isImage ? max(1, (names.count + 3) / 4) : 1
+            return names.enumerated().filter { $0.offset % step == 0 }
+                .map { "\(Script.quoted($0.element)) \($0.offset)" }.joined(separator: ", ")
         }
         return Script.block("cells", cells) + """
             set palette defined (\(colors.joined(separator: ", ")))
@@ -112,8 +115,8 @@ public struct HeatMap: Plot {
             set xrange [-0.5:\(Double(columns.count) - 0.5)]
             set yrange [\(Double(rows.count) - 0.5):-0.5]
             \(isImage ? Self.imageAxes : "")
-            set xtics noenhanced scale 0 (\(isImage ? "" : tics(columns)))
-            set ytics noenhanced scale 0 (\(isImage ? "" : tics(rows)))
+            set xtics noenhanced scale 0 (\(tics(columns)))
+            set ytics noenhanced scale 0 (\(tics(rows)))
             unset border
             unset key
             \(labels.joined(separator: "\n"))
