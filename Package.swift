@@ -42,7 +42,8 @@ let package = Package(
             name: "UniMed",
             targets: [
                 "UniMedData", "UniMedTokenizers", "UniMedMetrics", "UniMedTasks", "UniMedImaging", "UniMedImporters",
-                "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedAnalysis", "UniMedReports",
+                "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReportMetrics", "UniMedAnalysis",
+                "UniMedReports",
             ]
         ),
     ],
@@ -70,15 +71,31 @@ let package = Package(
         ),
         .target(name: "CSentencePiece", dependencies: ["CSentencePieceLibrary"]),
         room("UniMedTokenizers", ["CSentencePiece"]),
-        room("UniMedMetrics", ["UniMedData"]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        room("UniMedMetrics", ["UniMedData", "CZip", "CZlib"]),
         room("UniMedTasks", ["UniMedData", "UniMedMetrics"]),
         .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"])]),
         .systemLibrary(name: "CLibTIFF", pkgConfig: "libtiff-4", providers: [.apt(["libtiff-dev"])]),
-        .target(name: "CImageCodecs", dependencies: ["CLibPNG", "CLibJPEG", "CLibTIFF"]),
-        room("UniMedImaging", ["CImageCodecs"]),
+        .systemLibrary(name: "CLibDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+        .target(name: "CImageCodecs", dependencies: ["CLibPNG", "CLibJPEG", "CLibTIFF", "CLibDeflate"]),
+        .systemLibrary(name: "CLibOpenJPEG", pkgConfig: "libopenjp2", providers: [.apt(["libopenjp2-7-dev"])]),
+        // DCMTK's own pkg-config file asks for libraries that have nothing to do with it: its libraries are named here.
+        .target(
+            name: "CMedicalImages",
+            dependencies: ["CLibOpenJPEG"],
+            linkerSettings: [
+                .linkedLibrary("dcmjpeg"), .linkedLibrary("dcmjpls"), .linkedLibrary("dcmdata"),
+                .linkedLibrary("oflog"), .linkedLibrary("ofstd"), .linkedLibrary("z"),
+            ]
+        ),
+        room("UniMedImaging", ["CImageCodecs", "CMedicalImages"]),
         room("UniMedImporters", ["UniMedData", "UniMedImaging", "CZip"]),
         room("UniMedReports", ["UniMedData", "UniMedMetrics", mustache]),
+        room(
+            "UniMedReportMetrics",
+            ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedMetrics", "CZlib"]
+        ),
 
         // The model, and what is done with it.
         room("UniMedModel", ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedData"]),
@@ -134,6 +151,11 @@ let package = Package(
         tests(of: "UniMedImaging"),
         tests(of: "UniMedImporters", ["UniMedData", "UniMedImaging"]),
         tests(of: "UniMedReports", ["UniMedData", "UniMedMetrics"]),
+        tests(
+            of: "UniMedReportMetrics",
+            ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedMetrics"],
+            exclude: ["Fixtures"]
+        ),
         tests(
             of: "UniMedModel",
             ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedTesting"],

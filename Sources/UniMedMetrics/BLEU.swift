@@ -93,25 +93,56 @@ public enum BLEU {
             throw .countMismatch(metric: "corpus BLEU", expected: references.count, got: predictions.count)
         }
         guard !predictions.isEmpty else { throw .noValues(metric: "corpus BLEU") }
-        var totals = [Precision](repeating: Precision(matches: 0, total: 0), count: order)
-        var predictedWords = 0
-        var referenceWords = 0
+        var sum = Counts(order: order)
         for (prediction, reference) in zip(predictions, references) {
-            let (candidate, truth, _) = WordNumbers.common(prediction, reference)
-            for n in 1...order {
-                let precision = clipped(candidate, truth, n)
-                totals[n - 1].matches += precision.matches
-                totals[n - 1].total += precision.total
-            }
-            predictedWords += prediction.count
-            referenceWords += reference.count
+            sum.add(Counts(prediction, reference: reference, order: order))
         }
-        let ratio = (Double(predictedWords) + 1e-15) / (Double(referenceWords) + 1e-9)
-        let brevity = ratio < 1 ? exp(1 - 1 / ratio) : 1
-        var product = 1.0
-        return totals.enumerated().map { index, precision in
-            product *= (Double(precision.matches) + 1e-15) / (Double(precision.total) + 1e-9)
-            return pow(product, 1 / Double(index + 1)) * brevity
+        return sum.scores
+    }
+
+    /// The n-grams and words of a sentence, or of many together, from which the corpus score is made.
+    public struct Counts: Codable, Sendable, Equatable {
+        /// The clipped matches of each order, from 1.
+        public var precisions: [Precision]
+        /// The words of the predictions.
+        public var length: Int
+        /// The words of the references.
+        public var referenceLength: Int
+
+        /// No words at all.
+        public init(order: Int) {
+            precisions = [Precision](repeating: Precision(matches: 0, total: 0), count: order)
+            length = 0
+            referenceLength = 0
+        }
+
+        /// The counts of one sentence.
+        public init(_ prediction: [String], reference: [String], order: Int) {
+            let (candidate, truth, _) = WordNumbers.common(prediction, reference)
+            precisions = (1...order).map { clipped(candidate, truth, $0) }
+            length = candidate.count
+            referenceLength = truth.count
+        }
+
+        /// Adds the counts of other sentences.
+        public mutating func add(_ other: Counts) {
+            for (index, precision) in other.precisions.enumerated() {
+                precisions[index].matches += precision.matches
+                precisions[index].total += precision.total
+            }
+            length += other.length
+            referenceLength += other.referenceLength
+        }
+
+        /// One score per order, as pycocoevalcap has them for a corpus and for each of its segments.
+        public var scores: [Double] {
+            let ratio = (Double(length) + 1e-15) / (Double(referenceLength) + 1e-9)
+            let brevity = ratio < 1 ? exp(1 - 1 / ratio) : 1
+            var product = 1.0
+            return precisions.enumerated().map { index, precision in
+                product *= (Double(precision.matches) + 1e-15) / (Double(precision.total) + 1e-9)
+                return pow(product, 1 / Double(index + 1)) * brevity
+            }
         }
     }
 
@@ -119,13 +150,32 @@ public enum BLEU {
         let total = prediction.count - order + 1
         guard total > 0 else { return Precision(matches: 0, total: 0) }
         guard reference.count >= order else { return Precision(matches: 0, total: total) }
-        var available: [ArraySlice<Int>: Int] = [:]
-        for start in 0...(reference.count - order) {
-            available[reference[start..<(start + order)], default: 0] += 1
+        let longest = max(prediction.count, reference.count)
+        // Up to four numbers below 65,536 fit into one; longer n-grams are compared as they are.
+        guard order <= 4, longest * 2 < 1 << 16 else {
+            return clipped(total, prediction: { prediction[$0..<($0 + order)] }, reference.count - order + 1) {
+                reference[$0..<($0 + order)]
+            }
         }
+        let packed = { (words: [Int], start: Int) in
+            words[start..<(start + order)].reduce(UInt64(0)) { $0 << 16 | UInt64($1) }
+        }
+        return clipped(total, prediction: { packed(prediction, $0) }, reference.count - order + 1) {
+            packed(reference, $0)
+        }
+    }
+
+    private static func clipped<Gram: Hashable>(
+        _ total: Int,
+        prediction: (Int) -> Gram,
+        _ referenceTotal: Int,
+        reference: (Int) -> Gram
+    ) -> Precision {
+        var available: [Gram: Int] = Dictionary(minimumCapacity: referenceTotal)
+        for start in 0..<referenceTotal { available[reference(start), default: 0] += 1 }
         var matches = 0
         for start in 0..<total {
-            let gram = prediction[start..<(start + order)]
+            let gram = prediction(start)
             if let left = available[gram], left > 0 {
                 available[gram] = left - 1
                 matches += 1

@@ -12,6 +12,8 @@ public enum MetricError: Error, Sendable, Equatable, CustomStringConvertible {
     case outOfRange(parameter: String, expected: String, got: String)
     /// A label that is not among the classes.
     case unknownLabel(String)
+    /// A data file of a metric cannot be read.
+    case unreadableResource(path: String, reason: String)
 
     /// What went wrong, where, what was expected and what was got.
     public var description: String {
@@ -24,6 +26,7 @@ public enum MetricError: Error, Sendable, Equatable, CustomStringConvertible {
             "\(metric): the lists differ in length: expected \(expected), got \(got)"
         case .outOfRange(let parameter, let expected, let got): "\(parameter): expected \(expected), got \(got)"
         case .unknownLabel(let label): "a reference label is not among the classes: got \"\(label)\""
+        case .unreadableResource(let path, let reason): "\(path): \(reason)"
         }
     }
 
@@ -35,6 +38,7 @@ public enum MetricError: Error, Sendable, Equatable, CustomStringConvertible {
         case .countMismatch: "count mismatch"
         case .outOfRange: "out of range"
         case .unknownLabel: "unknown label"
+        case .unreadableResource: "unreadable resource"
         }
     }
 }

@@ -61,7 +61,8 @@ package struct WordNumbers {
         static func == (lhs: Word, rhs: Word) -> Bool { lhs.text.hasSameCodePoints(as: rhs.text) }
 
         func hash(into hasher: inout Hasher) {
-            for byte in text.utf8 { hasher.combine(byte) }
+            var text = text
+            text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
         }
     }
 
@@ -73,15 +74,28 @@ package struct WordNumbers {
     /// How many distinct words were seen.
     package var count: Int { numbers.count }
 
+    /// The distinct words in the order of their numbers.
+    package var wordsInOrder: [String] {
+        var result = [String](repeating: "", count: numbers.count)
+        for (word, number) in numbers { result[number] = word.text }
+        return result
+    }
+
+    /// The number of a word, a new one at its first sight.
+    package mutating func number(of word: String) -> Int {
+        let key = Word(text: word)
+        if let number = numbers[key] { return number }
+        let number = numbers.count
+        numbers[key] = number
+        return number
+    }
+
+    /// The number of a word that was seen before.
+    package func known(_ word: Substring) -> Int32? { numbers[Word(text: String(word))].map(Int32.init) }
+
     /// The number of each word.
     package mutating func numbers(of words: [String]) -> [Int] {
-        words.map { word in
-            let key = Word(text: word)
-            if let number = numbers[key] { return number }
-            let number = numbers.count
-            numbers[key] = number
-            return number
-        }
+        words.map { number(of: $0) }
     }
 
     /// Two texts in common numbers, and how many distinct words they have together.

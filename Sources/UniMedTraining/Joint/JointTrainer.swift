@@ -37,7 +37,7 @@ final class JointTrainer {
 
     private let model: UniMed
     private let examples: TrainingExamples
-    private let features: FeatureCache?
+    private let features: (any FeatureSource)?
     private let configuration: TrainingConfiguration
     private let ordinalTargets: OrdinalTargets?
     private let seed: UInt64
@@ -53,6 +53,8 @@ final class JointTrainer {
     private var step = 0
     private var samplesSeen = 0
     private var elapsedSeconds = 0.0
+    /// Since the start of the step.
+    private var waitingSeconds = 0.0
 
     /// Prepares training of a model, which is on its device and has the weights to start from.
     ///
@@ -63,7 +65,7 @@ final class JointTrainer {
     init(
         model: UniMed,
         examples: TrainingExamples,
-        features: FeatureCache?,
+        features: (any FeatureSource)?,
         configuration: TrainingConfiguration,
         ordinalTargets: OrdinalTargets? = nil,
         seed: UInt64,
@@ -133,7 +135,8 @@ final class JointTrainer {
         var begin = clock.now
         var saved = step
         while step < configuration.steps, !control.isCancelled {
-            let produced = try UniMedTraining.training(step: step) { try prefetcher.next() }
+            waitingSeconds = 0
+            let produced = try waiting { try prefetcher.next() }
             guard let produced else { preconditionFailure("the sequence of batches has no end") }
             let done = step + 1
             let logs = done % configuration.logEvery == 0 || done == configuration.steps
@@ -148,13 +151,14 @@ final class JointTrainer {
             let now = clock.now
             let seconds = begin.duration(to: now).seconds
             begin = now
-            statistics.add(seconds: seconds)
+            statistics.add(seconds: seconds, waiting: waitingSeconds)
             elapsedSeconds += seconds
             if logs {
                 let line = try self.metrics(norm: norm)
                 try log.append(line)
                 metrics = ["loss": line.loss, "learningRate": line.learningRate]
                 metrics["samplesPerSecond"] = line.samplesPerSecond
+                metrics["dataWaitShare"] = line.dataWaitShare
             }
             report(progress, metrics: metrics)
             if saves {
@@ -320,17 +324,30 @@ final class JointTrainer {
     private func microBatches(_ examples: [TrainingExample]) throws -> [(batch: PromptBatch, hasImage: [Bool])] {
         try stride(from: 0, to: examples.count, by: configuration.batchSize).map { start in
             let part = examples[start..<min(start + configuration.batchSize, examples.count)]
-            let rows = part.compactMap(\.featureRow)
+            let rows = part.flatMap(\.featureRows)
             let batch = try PromptBatch(
                 part.map(\.prompt),
-                features: rows.isEmpty ? nil : features?.gather(rows, device: model.device),
+                features: rows.isEmpty ? nil : gather(rows),
                 imageTokenCount: model.configuration.imageTokenCount,
                 taskOrder: model.configuration.connector.tasks,
                 roundsSizes: model.prefersRoundedSizes,
                 device: model.device
             )
-            return (batch, part.map { $0.featureRow != nil })
+            return (batch, part.map { !$0.featureRows.isEmpty })
         }
+    }
+
+    private func gather(_ rows: [Int]) throws -> Tensor? {
+        guard let features else { return nil }
+        guard features.isRead else { return try features.gather(rows, device: model.device) }
+        return try waiting { try features.gather(rows, device: model.device) }
+    }
+
+    /// Does what brings data, and adds its time to that of waiting.
+    private func waiting<Result>(_ body: () throws -> Result) throws(TrainingError) -> Result {
+        let start = ContinuousClock.now
+        defer { waitingSeconds += (ContinuousClock.now - start).seconds }
+        return try UniMedTraining.training(step: step, body)
     }
 
     /// Adds the gradients of a part's loss, weighed with its share.
