@@ -235,24 +235,30 @@ struct AnalysisPage {
         for task in routing.tasks {
             let least = task.grid.joined().joined().filter(\.isFinite).min() ?? 0
             let most = task.grid.joined().joined().filter(\.isFinite).max() ?? 1
-            for (expert, grid) in task.grid.enumerated() {
-                var map = HeatMap(
-                    title: "Weight of expert \(expert + 1) over the picture, \(task.name)",
-                    rows: grid.indices.map { "\($0 + 1)" },
-                    columns: (grid.first ?? []).indices.map { "\($0 + 1)" },
-                    values: grid,
-                    valueLabel: "Mean weight, without unit",
-                    range: least < most ? least...most : nil
-                )
-                map.isImage = true
-                figures.append(
-                    Figure(
-                        name("region", task.name, "expert \(expert + 1)"),
-                        map,
-                        "n = \(task.images) pictures; one scale for all experts of the task."
-                    )
-                )
+            // The experts' grids side by side, with an empty column between them.
+            let side = task.grid.first?.count ?? 0
+            let values = (0..<side).map { row in
+                Array(task.grid.map { $0[row] }.joined(separator: [.nan]))
             }
+            let columns = Array(
+                experts.map { name in (0..<side).map { $0 == side / 2 ? name : "" } }.joined(separator: [""])
+            )
+            var map = HeatMap(
+                title: "Weight of each expert over the picture, \(task.name)",
+                rows: (0..<side).map { $0 % max(1, side / 4) == 0 ? "\($0 + 1)" : "" },
+                columns: columns,
+                values: values,
+                valueLabel: "Mean weight, without unit",
+                range: least < most ? least...most : nil
+            )
+            map.isImage = true
+            figures.append(
+                Figure(
+                    name("region", task.name),
+                    map,
+                    "From left to right the picture as each expert sees it, n = \(task.images) pictures; one scale for all."
+                )
+            )
         }
         return figures + overTimeFigures(experts)
     }
