@@ -38,7 +38,8 @@ public struct AnalysisPlan: Codable, Sendable, Equatable {
     public var totalBytes: Int { modelBytes + gradientBytes + sumBytes }
 
     enum CodingKeys: String, CodingKey {
-        case sets, groups, batches, blocks, gradientCheckpointing, gradients, modelBytes, gradientBytes, sumBytes, operations, totalBytes
+        case sets, groups, batches, blocks, gradientCheckpointing, gradients, modelBytes, gradientBytes, sumBytes,
+            operations, totalBytes
     }
 
     /// Plans an analysis.
