@@ -4,6 +4,7 @@ import Torch
 import TorchCheckpoints
 import TorchNN
 import UniMedData
+import UniMedModel
 import UniMedTesting
 import UniMedTraining
 
@@ -186,6 +187,20 @@ struct ConflictTests {
             try decode(#"{"steps": 5, "accumulation": 2, "optimization": {"conflict": "famo"}}"#)
         } throws: { error in
             "\(error)".contains("accumulation")
+        }
+    }
+
+    @Test func `the recipes that compare methods differ in the method alone`() throws {
+        let folder = RecipeTests.repository.appendingPathComponent("Recipes/conflicts")
+        let plain = try Recipe.load(contentsOf: folder.appendingPathComponent("mlp.yaml"))
+        #expect(plain.model.connector == .mlp(layerCount: 2) && plain.training.optimization == nil)
+        for conflict in OptimizationConfiguration.Conflict.allCases {
+            var recipe = try Recipe.load(contentsOf: folder.appendingPathComponent("mlp-\(conflict.rawValue).yaml"))
+            #expect(recipe.training.optimization?.conflict == conflict)
+            #expect(recipe.name == "mini-real-mlp-\(conflict.rawValue)")
+            recipe.training.optimization = nil
+            recipe.name = plain.name
+            #expect(recipe == plain)
         }
     }
 
