@@ -121,7 +121,7 @@ struct RMSNorm : torch::autograd::Function<RMSNorm> {
         auto sums = at::zeros({parts, width}, scale.options());
         const bool narrow = x.scalar_type() == at::kBFloat16;
         const void *gs = gradient.const_data_ptr(), *xs = x.const_data_ptr(), *ws = w.const_data_ptr();
-        const auto *scales = scale.const_data_ptr<float>();
+        const auto *scales = elements<float>(scale);
         void *dxs = dx.mutable_data_ptr();
         auto *dws = sums.mutable_data_ptr<float>();
         at::parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
@@ -251,8 +251,8 @@ bool ctorch::sumOuterProducts(const at::Tensor &gradient, const at::Tensor &x, c
     if (rows < 1 || rows > mostRows || height * width * 4 < fewestBytes || target.stride(0) % 16 != 0) return false;
     auto *to = target.mutable_data_ptr<float>();
     if (reinterpret_cast<uintptr_t>(to) % 64 != 0) return false;
-    const auto *from = gradient.const_data_ptr<float>();
-    const auto *values = x.const_data_ptr<float>();
+    const auto *from = elements<float>(gradient);
+    const auto *values = elements<float>(x);
     const int64_t fromStride = gradient.stride(0), valuesStride = x.stride(0), toStride = target.stride(0);
     at::parallel_for(0, height, std::max<int64_t>(1, (1 << 18) / width), [&](int64_t begin, int64_t end) {
         sumOuterRows(from, fromStride, values, valuesStride, rows, to, toStride, begin, end, width);

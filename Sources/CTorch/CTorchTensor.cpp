@@ -18,13 +18,17 @@ static_assert(static_cast<int>(at::kCPU) == CT_CPU && static_cast<int>(at::kCUDA
 
 namespace {
 
-// LibTorch asks the kernel for huge pages where a tensor is large enough: gradients and activations are new memory in every
-// step, and page faults were a third of the time of 16 experts' products in bfloat16. Whoever sets the variable decides.
-[[maybe_unused]] const bool hugePages = setenv("THP_MEM_ALLOC_ENABLE", "1", 0) == 0;
-
 thread_local std::string lastError;
 
+// LibTorch asks the kernel for huge pages where a tensor is large enough: gradients and activations are new memory in every
+// step, and page faults were a third of the time of 16 experts' products in bfloat16. Whoever sets the variable decides.
+//
+// LibTorch reads the variable with its first allocation. It is not set before the program's first tensor: a Swift runtime that
+// is linked statically finds the program's arguments beside the environment, where they are no more once that has grown.
+void askForHugePages() { [[maybe_unused]] static const bool isSet = setenv("THP_MEM_ALLOC_ENABLE", "1", 0) == 0; }
+
 at::TensorOptions options(int32_t dtype, int32_t device = CT_CPU, int32_t index = -1) {
+    askForHugePages();
     const auto kind = static_cast<c10::DeviceType>(device);
     const auto place = kind == at::kCPU ? at::Device(at::kCPU) : at::Device(kind, static_cast<c10::DeviceIndex>(index));
     return at::TensorOptions().dtype(static_cast<at::ScalarType>(dtype)).device(place);

@@ -45,7 +45,7 @@ at::Tensor placed(const at::Tensor &x, const at::Tensor &index) {
     const size_t bytes = rows == 0 ? 0 : source.nbytes() / rows;
     const auto *from = static_cast<const char *>(source.const_data_ptr());
     auto *to = static_cast<char *>(result.mutable_data_ptr());
-    const auto *indices = index.const_data_ptr<int64_t>();
+    const auto *indices = elements<int64_t>(index);
     at::parallel_for(0, count, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, bytes)), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
             TORCH_CHECK(indices[i] < rows, "row ", indices[i], " of ", rows);
@@ -149,7 +149,7 @@ at::Tensor dropped(const at::Tensor &x, double probability, int64_t seed) {
     auto result = at::empty(source.sizes(), source.options());
     const auto threshold = static_cast<uint32_t>(probability * 4294967296.0);
     AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, source.scalar_type(), "dropout", [&] {
-        const auto *from = source.const_data_ptr<scalar_t>();
+        const auto *from = elements<scalar_t>(source);
         auto *to = result.mutable_data_ptr<scalar_t>();
         const float scale = static_cast<float>(1 / (1 - probability));
         at::parallel_for(0, source.numel(), 16384, [&](int64_t begin, int64_t end) {
@@ -306,7 +306,7 @@ void updateWithNarrowMoments(const at::Tensor &parameter, const at::Tensor &grad
                              double step, const AdamWSettings &settings, uint32_t seed) {
     const auto source = gradient.contiguous();
     auto *p = parameter.mutable_data_ptr<float>();
-    const auto *g = source.const_data_ptr<float>();
+    const auto *g = elements<float>(source);
     auto *m = static_cast<uint16_t *>(first.mutable_data_ptr());
     auto *v = static_cast<uint16_t *>(second.mutable_data_ptr());
     const NarrowUpdate update{

@@ -34,6 +34,14 @@ inline std::vector<at::Tensor> list(const CTTensorRef *handles, int32_t count) {
     return tensors;
 }
 
+/// Where a contiguous tensor's elements lie. LibTorch's own template of this has a name that newer clangs write differently from
+/// the compiler of its builds, so that 2.11 could not be linked.
+template <class T>
+inline const T *elements(const at::Tensor &x) {
+    TORCH_CHECK(x.scalar_type() == c10::CppTypeToScalarType<T>::value, "expected elements of another type than ", x.scalar_type());
+    return static_cast<const T *>(x.const_data_ptr());
+}
+
 inline at::IntArrayRef ints(const intptr_t *values, int32_t count) {
     static_assert(sizeof(intptr_t) == sizeof(int64_t));
     return at::IntArrayRef(reinterpret_cast<const int64_t *>(values), count);

@@ -72,7 +72,14 @@ public struct AnalysisBatches {
         var order: [(name: String, task: MedicalTask)] = []
         for index in data.indices(split: split, tasks: tasks) {
             let sample = data.samples[index]
-            if sample.task.usesImage, data.images.position(of: sample) == nil { continue }
+            if sample.task.usesImage, data.images.positions(of: sample) == nil { continue }
+            if sample.image?.volume != nil, model.configuration.volume == nil {
+                throw AnalysisError(
+                    .data,
+                    "the data hold volumes, and the model has no settings for them",
+                    field: "model.volume"
+                )
+            }
             let name = grouping == .task ? sample.task.rawValue : "\(sample.dataset) \(sample.task.rawValue)"
             if members[name] == nil { order.append((name, sample.task)) }
             members[name, default: []].append(index)
@@ -107,11 +114,20 @@ public struct AnalysisBatches {
         try analysing {
             var prompts: [EncodedPrompt] = []
             var pictures: [Int] = []
+            let selection = model.configuration.volume?.selection ?? SliceSelection(count: 1)
             for index in indices {
                 let sample = data.samples[index]
-                let picture = sample.task.usesImage ? data.images.position(of: sample) : nil
-                prompts.append(try Self.prompt(of: sample, hasImage: picture != nil, encoder: encoder, seed: seed))
-                if let picture { pictures.append(picture) }
+                let seen = sample.task.usesImage ? data.images.pictures(of: sample, selection: selection) : nil
+                prompts.append(
+                    try Self.prompt(
+                        of: sample,
+                        hasImage: seen != nil,
+                        slices: seen?.slices ?? [],
+                        encoder: encoder,
+                        seed: seed
+                    )
+                )
+                pictures += seen?.positions ?? []
             }
             return try PromptBatch(
                 prompts,
@@ -128,6 +144,7 @@ public struct AnalysisBatches {
     static func prompt(
         of sample: Sample,
         hasImage: Bool,
+        slices: [SlicePosition] = [],
         encoder: PromptEncoder,
         answer: String? = nil,
         seed: UInt64
@@ -141,7 +158,8 @@ public struct AnalysisBatches {
             task: sample.task,
             instruction: instruction,
             answer: answer ?? definition.target(for: sample),
-            hasImage: hasImage
+            hasImage: hasImage,
+            slices: slices
         )
         prompt.modality = sample.modality
         return prompt

@@ -67,7 +67,7 @@ public struct ModelAnalysis {
         )
     }
 
-    /// Up to a number of samples with a picture of each task, drawn by the seed.
+    /// Up to a number of samples with a picture of each task, drawn by the seed; volumes, which are no picture, are left out.
     private func pictured(_ count: Int, split: Split) throws(AnalysisError) -> [(sample: Sample, picture: Int)] {
         var drawn: [(sample: Sample, picture: Int)] = []
         for task in MedicalTask.allCases where task.usesImage {

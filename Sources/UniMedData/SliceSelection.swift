@@ -145,6 +145,23 @@ public struct SlicePosition: Sendable, Equatable, Hashable {
 }
 
 extension ImageShards {
+    /// The pictures of a sample that a model looks at, and where they lie along the axis of a volume.
+    ///
+    /// - Parameters:
+    ///   - sample: A sample with an image.
+    ///   - selection: Which slices of a volume are looked at.
+    /// - Returns: The positions, and for a volume as many places along its axis; `nil` when the sample has no image or a
+    ///   picture of it is not here.
+    public func pictures(
+        of sample: Sample,
+        selection: SliceSelection
+    ) -> (positions: [Int], slices: [SlicePosition])? {
+        guard let positions = positions(of: sample) else { return nil }
+        guard let volume = sample.image?.volume else { return (positions, []) }
+        let chosen = selection.slices(weights: sliceWeights(at: positions, for: selection))
+        return (chosen.map { positions[$0] }, chosen.map { SlicePosition(slice: $0, of: volume) })
+    }
+
     /// The weights of a volume's slices for a selection: of their pictures where it is by content, otherwise equal.
     ///
     /// - Parameter positions: The positions of all slices, in order.

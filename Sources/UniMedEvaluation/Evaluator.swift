@@ -263,11 +263,8 @@ public struct Evaluator {
         in data: PreparedData
     ) throws(EvaluationError) -> (positions: [Int], slices: [SlicePosition])? {
         guard sample.task.usesImage else { return ([], []) }
-        guard let positions = data.images.positions(of: sample) else { return nil }
-        guard let volume = sample.image?.volume else { return (positions, []) }
-        let selection = try volumeConfiguration().selection
-        let chosen = selection.slices(weights: data.images.sliceWeights(at: positions, for: selection))
-        return (chosen.map { positions[$0] }, chosen.map { SlicePosition(slice: $0, of: volume) })
+        if sample.image?.volume == nil { return data.images.positions(of: sample).map { ($0, []) } }
+        return data.images.pictures(of: sample, selection: try volumeConfiguration().selection)
     }
 
     /// The samples to ask, in the order of the data.

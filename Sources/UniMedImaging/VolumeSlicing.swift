@@ -16,6 +16,22 @@ public struct VolumeSlicing: Sendable, Equatable {
         case level(center: Double, width: Double)
         /// The values that these parts of all voxels are below, each in `0...1`: for units without a meaning, as in MR.
         case percentiles(lower: Double, upper: Double)
+
+        /// Reads what settings and the command line say: `full-range`, `percentiles` (0.01 and 0.99), the name of a preset of
+        /// ``GrayWindow/presets``, or `center/width`; `nil` for anything else.
+        public init?(_ text: String) {
+            guard let rendering = GrayRendering(text) else { return nil }
+            switch rendering {
+            case .percentiles(let lower, let upper): self = .percentiles(lower: lower, upper: upper)
+            case .window(let window): self = .level(center: window.center, width: window.width)
+            case .fullRange: self = .percentiles(lower: 0, upper: 1)
+            case .file, .channels: return nil
+            }
+        }
+
+        /// What ``init(_:)`` reads, in words.
+        public static let forms =
+            "full-range, percentiles, \(GrayWindow.presets.keys.sorted().joined(separator: ", ")) or center/width"
     }
 
     /// The direction in which slices follow each other.

@@ -231,8 +231,11 @@ public struct DICOMImporter: DatasetImporter {
         }
         report.found(read + repeated + scan.rejected.count, "DICOM file")
         report.imported(read, "DICOM file")
-        report.skipped(repeated, "DICOM file", because: "another slice lies at the same place")
-        for error in scan.rejected { report.skipped(1, "DICOM file", because: error.importReason) }
+        report.skipped(repeated, "DICOM file", byRule: "another slice lies at the same place")
+        // Names of files often are those of patients.
+        for (index, error) in scan.rejected.enumerated() {
+            report.skipped("DICOM file", because: error.importReason, item: "unreadable file \(index + 1)")
+        }
         warn(of: scan.series, report: &report)
         return Catalogue(series: scan.series, names: Names(given: options.settings["salt"], series: scan.series))
     }
@@ -367,8 +370,8 @@ public struct DICOMImporter: DatasetImporter {
     }
 
     private func csvRows(_ path: String) throws(ImportError) -> [Row] {
-        let file = try CSVFile(contentsOf: folder.url(path), importer: Self.name)
-        if let unknown = file.columns.first(where: { !Self.columns.contains($0) }) {
+        let table = try DelimitedTable(contentsOf: folder.url(path), importer: Self.name)
+        if let unknown = table.columns.first(where: { !Self.columns.contains($0) }) {
             throw ImportError(
                 .malformed,
                 "no such column is known; there are \(Self.columns.sorted().joined(separator: ", "))",
@@ -378,9 +381,14 @@ public struct DICOMImporter: DatasetImporter {
                 importer: Self.name
             )
         }
-        return file.rows.map { row in
-            let trimmed = row.fields.map { $0.mapValues { $0.trimmingCharacters(in: .whitespaces) } }
-            return Row(line: row.line, fields: trimmed)
+        // Columns that are there twice are found here.
+        for column in table.columns { _ = try table.column(column) }
+        return table.rows.map { row in
+            let fields = row.fields.map { values in
+                let trimmed = values.map { $0.trimmingCharacters(in: .whitespaces) }
+                return Dictionary(zip(table.columns, trimmed)) { first, _ in first }
+            }
+            return Row(line: row.line, fields: fields)
         }
     }
 

@@ -43,12 +43,34 @@ struct SampleDrafts {
 
     private func readImage(_ path: String) -> Result<ImageReference, Skip> {
         guard DatasetFolder.isInside(path) else { return .failure(Skip("the image's path leaves the folder")) }
+        if folder.isFolder(path) { return readVolume(path) }
         guard folder.isFile(path) else { return .failure(Skip("no image file")) }
         do {
             return .success(try folder.imageReference(path))
         } catch {
             return .failure(Skip(error.importReason))
         }
+    }
+
+    /// The volume of a folder of slices.
+    private func readVolume(_ path: String) -> Result<ImageReference, Skip> {
+        var reference: ImageReference?
+        let names = folder.sliceNames(in: path)
+        for name in names {
+            do throws(ImagingError) {
+                let slice = try folder.imageReference(path + "/" + name)
+                if let reference, reference.width != slice.width || reference.height != slice.height {
+                    return .failure(Skip("the slices of the volume have different sizes"))
+                }
+                reference = slice
+            } catch {
+                return .failure(Skip(error.importReason))
+            }
+        }
+        guard var reference else { return .failure(Skip("the folder holds no slices")) }
+        reference.path = path
+        reference.volume = VolumeReference(slices: names.count)
+        return .success(reference)
     }
 
     /// Adds a sample, or counts why it cannot be one.
@@ -214,6 +236,7 @@ extension Sample {
         case .reportGeneration: break
         }
         if let box, let image, let problem = box.problem(in: image) { return problem }
+        if let problem = sliceProblem { return problem }
         if task != .referringExpressionComprehension, answer.collapsed.isEmpty { return "the answer is empty" }
         if let choices, !choices.contains(answer) { return "the answer is not one of the choices" }
         return nil
@@ -231,8 +254,16 @@ extension DatasetFolder {
     }
 
     static func isImageName(_ name: String) -> Bool {
+        if name.lowercased().hasSuffix(".nii.gz") { return true }
         guard let dot = name.lastIndex(of: ".") else { return false }
         return imageExtensions.contains(name[name.index(after: dot)...].lowercased())
+    }
+
+    /// The names of the pictures in a folder that is a volume, in the order of its slices.
+    func sliceNames(in path: String) -> [String] {
+        let all = (try? FileManager.default.contentsOfDirectory(atPath: url(path).path)) ?? []
+        return all.filter { !$0.hasPrefix(".") && Self.isImageName($0) }
+            .sorted { $0.compare($1, options: [.numeric, .forcedOrdering]) == .orderedAscending }
     }
 
     /// The paths of all files below a folder, sorted, without hidden ones.

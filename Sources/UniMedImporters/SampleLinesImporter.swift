@@ -9,18 +9,26 @@ public import UniMedImaging
 /// `split` (else all are divided by group), `group`, `dataset` (ignored: the recipe names it), and the picture's size:
 /// `image` is `{"path": …, "width": …, "height": …}` or the path alone. A size that is not the picture's, a field that
 /// the schema does not have, and a line that is no JSON are skipped and counted.
+///
+/// A path of a folder is a volume: the pictures in it, all of one size, are its slices in the order of their names, where
+/// numbers count as numbers. `image` may then have `volume`, `{"slices": 40, "spacing": 2.5, "axis": "axial"}`, with the
+/// number of slices that the folder has. A NIfTI or NRRD file is a volume where `image` has `volume`, `true` or as before,
+/// and its middle slice where it has none; slices stand as those of DICOM files, and the setting `window` says how values
+/// become grey. A box in a volume needs `boxSlices`, `{"start": 3, "end": 6}` for the slices 3 to 5.
 public struct SampleLinesImporter: DatasetImporter {
     /// The importer's name.
     public static let name = "json-lines"
     /// The version of what this importer makes of the same files.
     public static let version = 1
-    /// The settings: `file` names one file to read instead of all.
-    public static let settingNames = ["file"]
+    /// The settings: `file` names one file to read instead of all; `window` is `percentiles` (0.01 and 0.99, the default),
+    /// `full-range`, a preset such as `soft-tissue`, or `center/width`, for volumes.
+    public static let settingNames = ["file", "window"]
 
     /// The data set's name in the samples.
     public let dataset: String
     private let folder: DatasetFolder
     private let options: ImportOptions
+    private let volumes: VolumeStackCache
 
     /// Makes an importer of a folder.
     ///
@@ -30,6 +38,15 @@ public struct SampleLinesImporter: DatasetImporter {
         dataset = options.dataset ?? Self.name
         folder = DatasetFolder(root: root, importer: Self.name)
         self.options = options
+        let window = options.settings["window"] ?? "percentiles"
+        guard let window = VolumeSlicing.Window(window) else {
+            throw ImportError(
+                .invalid,
+                "expected \(VolumeSlicing.Window.forms), found '\(window)'",
+                field: "settings.window"
+            )
+        }
+        volumes = VolumeStackCache(folder, slicing: VolumeSlicing(window: window))
     }
 
     /// The options that the result depends on.
@@ -43,7 +60,15 @@ public struct SampleLinesImporter: DatasetImporter {
 
     /// The picture of a reference, decoded.
     public func picture(_ reference: ImageReference) throws(ImagingError) -> RGBImage {
-        try ImageDecoder.decode(contentsOf: folder.url(reference.path))
+        if let (path, slice) = ImageReference.sliceParts(ofPath: reference.path), !folder.isFile(reference.path) {
+            guard folder.isFolder(path) else { return try volumes.picture(reference, ofVolume: path) }
+            let names = folder.sliceNames(in: path)
+            guard names.indices.contains(slice) else {
+                throw ImagingError(.unreadableFile, file: reference.path, detail: "the volume has no such slice")
+            }
+            return try ImageDecoder.decode(contentsOf: folder.url(path + "/" + names[slice]))
+        }
+        return try ImageDecoder.decode(contentsOf: folder.url(reference.path))
     }
 
     /// Reads the data set.
@@ -81,7 +106,7 @@ public struct SampleLinesImporter: DatasetImporter {
         }
         var image: ImageReference?
         if let given = record.image {
-            switch drafts.image(given.path) {
+            switch self.image(given, &drafts) {
             case .failure(let skip):
                 report.skipped("record", skip, item: item)
                 return
@@ -91,6 +116,21 @@ public struct SampleLinesImporter: DatasetImporter {
                     return
                 }
                 image = found
+                if let volume = given.volume {
+                    guard let known = found.volume, volume.slices == known.slices else {
+                        report.skipped(
+                            "record",
+                            because: "the record's number of slices is not the image's",
+                            item: item
+                        )
+                        return
+                    }
+                    image?.volume = VolumeReference(
+                        slices: known.slices,
+                        spacing: volume.spacing ?? known.spacing,
+                        axis: volume.axis ?? known.axis
+                    )
+                }
             }
         }
         report.imported(1, "record")
@@ -106,11 +146,29 @@ public struct SampleLinesImporter: DatasetImporter {
             questionKind: record.questionKind,
             objectName: record.objectName.map { options.objectNames[$0] ?? $0 },
             box: record.box,
+            boxSlices: record.boxSlices,
             choices: record.choices,
             answer: record.answer ?? "",
             fields: record.fields
         )
         drafts.add(sample, split: split, item: item, report: &report)
+    }
+
+    /// The reference of a picture or a volume.
+    private func image(_ given: Picture, _ drafts: inout SampleDrafts) -> Result<ImageReference, Skip> {
+        guard given.isVolume, DatasetFolder.isInside(given.path), folder.isFile(given.path),
+            VolumeFile.isVolume(folder.url(given.path))
+        else {
+            if case .success(let image) = drafts.image(given.path), given.isVolume, image.volume == nil {
+                return .failure(Skip("the record's image is no volume"))
+            }
+            return drafts.image(given.path)
+        }
+        do throws(ImagingError) {
+            return .success(try volumes.reference(given.path))
+        } catch {
+            return .failure(Skip(error.importReason))
+        }
     }
 
     private func lineFiles() throws(ImportError) -> [String] {
@@ -126,12 +184,16 @@ public struct SampleLinesImporter: DatasetImporter {
         let path: String
         let width: Int?
         let height: Int?
+        /// What the record says of the volume.
+        let volume: VolumeReference?
+        /// Whether the record says that it is one.
+        let isVolume: Bool
 
-        enum CodingKeys: String, CodingKey, CaseIterable { case path, width, height }
+        enum CodingKeys: String, CodingKey, CaseIterable { case path, width, height, volume }
 
         init(from decoder: any Decoder) throws {
             if let path = try? decoder.singleValueContainer().decode(String.self) {
-                (self.path, width, height) = (path, nil, nil)
+                (self.path, width, height, volume, isVolume) = (path, nil, nil, nil, false)
                 return
             }
             try decoder.rejectOtherKeys(CodingKeys.allCases.map(\.rawValue))
@@ -139,6 +201,19 @@ public struct SampleLinesImporter: DatasetImporter {
             path = try container.decode(String.self, forKey: .path)
             width = try container.decodeIfPresent(Int.self, forKey: .width)
             height = try container.decodeIfPresent(Int.self, forKey: .height)
+            if let flag = try? container.decode(Bool.self, forKey: .volume) {
+                (volume, isVolume) = (nil, flag)
+                return
+            }
+            volume = try container.decodeIfPresent(VolumeReference.self, forKey: .volume)
+            isVolume = volume != nil
+            guard volume?.spacing.map({ $0 > 0 && $0.isFinite }) ?? true else {
+                throw DecodingError.dataCorruptedError(
+                    forKey: .volume,
+                    in: container,
+                    debugDescription: "expected a spacing of a positive number of millimetres"
+                )
+            }
         }
     }
 
@@ -152,13 +227,14 @@ public struct SampleLinesImporter: DatasetImporter {
         let questionKind: String?
         let objectName: String?
         let box: BoundingBox?
+        let boxSlices: SliceRange?
         let choices: [String]?
         let answer: String?
         let fields: [String: String]?
 
         enum CodingKeys: String, CodingKey, CaseIterable {
-            case id, dataset, split, task, group, image, question, questionKind, objectName, box, choices, answer,
-                fields
+            case id, dataset, split, task, group, image, question, questionKind, objectName, box, boxSlices, choices,
+                answer, fields
         }
 
         init(from decoder: any Decoder) throws {
@@ -173,6 +249,7 @@ public struct SampleLinesImporter: DatasetImporter {
             questionKind = try container.decodeIfPresent(String.self, forKey: .questionKind)
             objectName = try container.decodeIfPresent(String.self, forKey: .objectName)
             box = try container.decodeIfPresent(BoundingBox.self, forKey: .box)
+            boxSlices = try container.decodeIfPresent(SliceRange.self, forKey: .boxSlices)
             choices = try container.decodeIfPresent([String].self, forKey: .choices)
             answer = try container.decodeIfPresent(String.self, forKey: .answer)
             fields = try container.decodeIfPresent([String: String].self, forKey: .fields)

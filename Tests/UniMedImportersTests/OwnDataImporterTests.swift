@@ -55,6 +55,146 @@ struct SampleLinesImporterTests {
         #expect(try runImport("json-lines", folder.url).dataset.samples == [sample])
     }
 
+    private func writeVolume(_ path: String, count: Int, in folder: MadeFolder) throws {
+        // Names whose alphabetical order is another one.
+        for slice in 0..<count { try folder.writePicture("\(path)/slice \(slice).png", value: UInt8(slice)) }
+    }
+
+    @Test func `a folder of pictures is a volume, its slices in the order of their numbers`() throws {
+        let folder = try MadeFolder()
+        try writeVolume("ct/1", count: 12, in: folder)
+        let sample = Sample(
+            id: "x",
+            dataset: "json-lines",
+            split: .test,
+            task: .referringExpressionComprehension,
+            group: "g",
+            image: ImageReference(
+                path: "ct/1",
+                width: 20,
+                height: 10,
+                volume: VolumeReference(slices: 12, spacing: 2.5, axis: .coronal)
+            ),
+            objectName: "liver",
+            box: BoundingBox(xMin: 1, yMin: 2, xMax: 5, yMax: 6),
+            boxSlices: SliceRange(3...5),
+            answer: ""
+        )
+        var short = sample
+        short.id = "y"
+        short.image?.volume = VolumeReference(slices: 12)
+        try JSONLines.write([sample], to: folder.file("s.jsonl"))
+        try folder.write(
+            """
+            {"id": "y", "task": "rec", "split": "test", "group": "g", "image": "ct/1", "objectName": "liver", \
+            "box": {"xMin": 1, "yMin": 2, "xMax": 5, "yMax": 6}, "boxSlices": {"start": 3, "end": 6}}
+
+            """,
+            to: "t.jsonl"
+        )
+        #expect(try runImport("json-lines", folder.url).dataset.samples == [sample, short])
+        let importer = try SampleLinesImporter(root: folder.url)
+        let image = try #require(sample.image)
+        for (slice, reference) in image.pictures.enumerated() {
+            #expect(try importer.picture(reference).pixels[0] == UInt8(slice))
+        }
+        let beyond = ImageReference(path: image.slicePath(12), width: 20, height: 10)
+        #expect(throws: ImagingError.self) { try importer.picture(beyond) }
+        let data = try DatasetPreparation(importers: [importer], imageSize: 8).prepare(into: folder.file("out")).data
+        #expect(data.verify().isEmpty && data.images.count == 12)
+    }
+
+    /// A NIfTI-1 file of 3 columns, 4 rows and 5 slices whose value says the slice.
+    private var nifti: Data {
+        var bytes = [UInt8](repeating: 0, count: 352)
+        func put<Number>(_ value: Number, _ offset: Int) {
+            withUnsafeBytes(of: value) { bytes.replaceSubrange(offset..<offset + $0.count, with: $0) }
+        }
+        put(Int32(348).littleEndian, 0)
+        for (index, size) in [3, 3, 4, 5, 1, 1, 1, 1].enumerated() { put(Int16(size).littleEndian, 40 + 2 * index) }
+        put(Int16(4).littleEndian, 70)
+        put(Int16(16).littleEndian, 72)
+        for (index, size) in [1, 0.5, 0.5, 2, 1, 1, 1, 1].enumerated() {
+            put(Float(size).bitPattern.littleEndian, 76 + 4 * index)
+        }
+        put(Float(352).bitPattern.littleEndian, 108)
+        put(Float(1).bitPattern.littleEndian, 112)
+        put(Int16(1).littleEndian, 254)
+        let rows: [[Float]] = [[-0.5, 0, 0, 0], [0, -0.5, 0, 0], [0, 0, 2, 0]]
+        for (row, values) in rows.enumerated() {
+            for (column, value) in values.enumerated() {
+                put(value.bitPattern.littleEndian, 280 + 16 * row + 4 * column)
+            }
+        }
+        bytes.replaceSubrange(344..<348, with: [0x6E, 0x2B, 0x31, 0])
+        for slice in 0..<5 {
+            for _ in 0..<12 { withUnsafeBytes(of: Int16(slice * 100).littleEndian) { bytes += $0 } }
+        }
+        return Data(bytes)
+    }
+
+    @Test func `a NIfTI file is a volume where the record says so`() throws {
+        let folder = try MadeFolder()
+        try folder.write(nifti, to: "a.nii")
+        try folder.write(
+            """
+            {"task": "rg", "image": {"path": "a.nii", "volume": true}, "answer": "all"}
+            {"task": "rg", "image": "a.nii", "answer": "one slice", "group": "other"}
+
+            """,
+            to: "s.jsonl"
+        )
+        let windowed = options(["window": "200/400"])
+        let (dataset, _) = try runImport("json-lines", folder.url, options: windowed)
+        let image = try #require(dataset.samples[0].image)
+        #expect(image.volume == VolumeReference(slices: 5, spacing: 2, axis: .axial))
+        #expect(image.width == 3 && image.height == 4 && dataset.samples[1].image?.volume == nil)
+        let importer = try SampleLinesImporter(root: folder.url, options: windowed)
+        let grey = try image.pictures.map { try importer.picture($0).pixels[0] }
+        #expect(grey == [0, 64, 128, 191, 255])
+        #expect(
+            importError { _ = try SampleLinesImporter(root: folder.url, options: options(["window": "wide"])) } != nil
+        )
+    }
+
+    @Test func `volumes that are none, and boxes that leave theirs, are counted`() throws {
+        let folder = try MadeFolder()
+        try writeVolume("good", count: 3, in: folder)
+        try writeVolume("odd", count: 2, in: folder)
+        try folder.writePicture("odd/slice 3.png", width: 8, height: 8)
+        try folder.write("nothing", to: "empty/readme.txt")
+        try folder.writePicture("flat.png")
+        let box = #""objectName": "a", "box": {"xMin": 1, "yMin": 1, "xMax": 2, "yMax": 2}"#
+        func line(_ image: String, _ more: String = "") -> String {
+            #"{"task": "rec", "image": \#(image), \#(box)\#(more)}"# + "\n"
+        }
+        let range = #", "boxSlices": {"start": 0, "end": 2}"#
+        try folder.write(
+            line(#""good""#, range) + line(#""odd""#, range) + line(#""empty""#, range) + line(#""good""#)
+                + line(#""good""#, #", "boxSlices": {"start": 1, "end": 4}"#) + line(#""flat.png""#, range)
+                + line(#"{"path": "good", "volume": {"slices": 4}}"#, range)
+                + line(#"{"path": "flat.png", "volume": {"slices": 1}}"#)
+                + line(#"{"path": "good", "volume": {"slices": 3, "spacing": -1}}"#, range),
+            to: "s.jsonl"
+        )
+        let (dataset, report) = try runImport("json-lines", folder.url, options: options())
+        #expect(dataset.samples.map(\.id) == ["s.jsonl:1"])
+        #expect(report.tallies["record"]?.found == 9)
+        #expect(
+            report.tallies["record"]?.skipped == [
+                "the slices of the volume have different sizes": 1, "the folder holds no slices": 1,
+                "the record's number of slices is not the image's": 1, "the record's image is no volume": 1,
+                "field 'image.volume': expected a spacing of a positive number of millimetres": 1,
+            ]
+        )
+        #expect(
+            report.tallies["rec"]?.skipped == [
+                "the box has no range of slices in a volume": 1, "the range of slices leaves the volume": 1,
+                "the box has a range of slices and the image is no volume": 1,
+            ]
+        )
+    }
+
     @Test func `whatever a line holds, it is counted`() throws {
         let folder = try MadeFolder()
         try folder.writePicture("a.png")

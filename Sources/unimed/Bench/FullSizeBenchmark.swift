@@ -96,7 +96,7 @@ struct FullSizeBenchmark {
 
         /// A table in Markdown.
         var markdown: String {
-            let count = { (number: Int) in String(format: "%.2f", Double(number) / 1e9) }
+            let count = { (number: Int) in String(format: "%.3f", Double(number) / 1e9) }
             var lines = [
                 "\(recipe)\(isDryRun ? " made small" : ""): \(count(parameters)) billion weights, \(count(trainedParameters)) "
                     + "of them trained (in \(trainedDType), all products in \(dtype)), \(device), LibTorch \(libTorch), "

@@ -132,18 +132,24 @@ struct NumbersBenchmark {
         let plain = SyntheticWork.withoutDropout(SyntheticWork.small(recipe.model))
         var sparse = plain
         sparse.connector = .mixtureOfExperts(
-            ConnectorMoEConfiguration(expertCount: 8, router: .sparse(topK: 2), tasks: plain.connector.tasks)
+            ConnectorMoEConfiguration(
+                expertCount: 8,
+                router: .sparse(topK: 2, network: RouterNetworkConfiguration(hiddenSize: 256)),
+                tasks: plain.connector.tasks
+            )
         )
         sparse.language.keyValueHeadCount = 1
         let arithmetics: [Arithmetic] = device.isCPU ? [.float32, .bfloat16] : [.float32, .tf32, .bfloat16]
         var comparisons: [Comparison] = []
         let total = arithmetics.count + 2
+        let expected = try result(plain, .float32, on: .cpu)
         for arithmetic in arithmetics {
-            comparisons.append(try compare(recipe.name, plain, arithmetic))
+            comparisons.append(try compare(recipe.name, plain, arithmetic, with: expected))
             progress.show("numbers", comparisons.count, of: total, unit: "comparisons")
         }
         // The chosen experts of a token may change with less exact scores, and all that follows with them.
-        comparisons.append(try compare("sparse router, shared key heads", sparse, .float32))
+        let chosen = try result(sparse, .float32, on: .cpu)
+        comparisons.append(try compare("sparse router, shared key heads", sparse, .float32, with: chosen))
         progress.show("numbers", comparisons.count, of: total, unit: "comparisons")
         comparisons.append(try compareWays(plain))
         progress.show("numbers", total, of: total, unit: "comparisons")
@@ -271,9 +277,9 @@ struct NumbersBenchmark {
     private func compare(
         _ name: String,
         _ configuration: UniMedConfiguration,
-        _ arithmetic: Arithmetic
+        _ arithmetic: Arithmetic,
+        with expected: Result
     ) throws -> Comparison {
-        let expected = try result(configuration, .float32, on: .cpu)
         Runtime.setAllowsTF32(arithmetic.usesTF32)
         defer { Runtime.setAllowsTF32(false) }
         let actual = try result(configuration, arithmetic.dtype, on: device)

@@ -19,6 +19,19 @@ enum SyntheticWork {
         model.language.hiddenSize = 2 * model.language.headSize
         model.language.intermediateSize = 5 * model.language.headSize
         model.language.layerCount = 2
+        // Four times its input, as it is by default, it would be most of the small model.
+        if case .mixtureOfExperts(var mixture) = model.connector {
+            switch mixture.router {
+            case .soft(let normalization, var network):
+                network.hiddenSize = 256
+                mixture.router = .soft(normalization, network: network)
+            case .sparse(let topK, let normalization, var network):
+                network.hiddenSize = 256
+                mixture.router = .sparse(topK: topK, normalization, network: network)
+            case .constant, .hard: break
+            }
+            model.connector = .mixtureOfExperts(mixture)
+        }
         return model
     }
 

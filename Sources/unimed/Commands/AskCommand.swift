@@ -14,8 +14,9 @@ struct AskCommand: ParsableCommand {
         discussion: """
             Tasks: qa (a question), vqa (a question about the picture), rg (a report), rec (where is the named object), \
             reg (what is in the box), cls (which of the classes). Boxes are in pixels of the original picture, with the \
-            origin at the top left; the model itself speaks hundredths of width and height. A folder of pictures is a \
-            volume, its slices in the order of their names; its boxes have a range of slices.
+            origin at the top left; the model itself speaks hundredths of width and height. A folder is a volume: of \
+            pictures, in the order of their names, or of the DICOM files of one series. Boxes of volumes have a range of \
+            slices.
 
             This is research software, not a medical device: do not use its answers for patients.
             """
@@ -37,7 +38,19 @@ struct AskCommand: ParsableCommand {
     )
     var image: String?
 
-    @Option(name: .long, help: "For a volume: the distance between neighbouring slices, in millimetres.")
+    @Flag(name: .long, help: "The whole NIfTI, NRRD or DICOM file is asked about, not one of its slices.")
+    var volume = false
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "For a volume of more than 8 bits: the values that are grey, in its units. Default: its percentiles 1 to 99.",
+            valueName: "center/width"
+        )
+    )
+    var window: String?
+
+    @Option(name: .long, help: "For a folder of pictures: the distance between neighbouring slices, in millimetres.")
     var spacing: Double?
 
     @Option(
@@ -70,7 +83,14 @@ struct AskCommand: ParsableCommand {
         if let spacing, !(spacing > 0 && spacing.isFinite) || image == nil {
             throw Failure.badInput("--spacing: expected a positive number and a volume, got \(spacing)")
         }
-        let picture = try image.map { try AskedImage.read($0, spacing: spacing) }
+        if volume, image == nil { throw Failure.badInput("--volume: there is no image") }
+        let slicing = VolumeSlicing(window: try window.map { try parsedWindow($0) } ?? VolumeSlicing().window)
+        let picture = try image.map {
+            try AskedImage.read($0, spacing: spacing, asVolume: volume, slicing: slicing)
+        }
+        if window != nil, picture?.reference.volume == nil {
+            throw Failure.badInput("--window: the image is no volume")
+        }
         let region = try box.map { try parsedBox($0, isVolume: picture?.reference.volume != nil) }
         var request = ModelRequest(
             task: task,
@@ -105,6 +125,13 @@ struct AskCommand: ParsableCommand {
         } else {
             Terminal.output(answer.text)
         }
+    }
+
+    private func parsedWindow(_ text: String) throws(Failure) -> VolumeSlicing.Window {
+        guard let window = VolumeSlicing.Window(text) else {
+            throw .badInput("--window: expected \(VolumeSlicing.Window.forms), got '\(text)'")
+        }
+        return window
     }
 
     private func parsedBox(_ text: String, isVolume: Bool) throws(Failure) -> (box: BoundingBox, slices: SliceRange?) {

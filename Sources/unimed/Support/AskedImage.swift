@@ -44,15 +44,33 @@ struct AskedImage {
         try self.init(slices: slicing.pictures(of: volume), spacing: spacing > 0 ? spacing : nil)
     }
 
-    /// Reads a picture, or a folder of pictures that are the slices of a volume in the order of their names.
+    /// Reads a picture or a volume.
     ///
-    /// Numbers in names count as numbers: `slice 10.png` comes after `slice 9.png`.
-    static func read(_ path: String, spacing: Double?) throws -> AskedImage {
+    /// A folder is a volume: of pictures, in the order of their names, where numbers count as numbers (`slice 10.png` comes
+    /// after `slice 9.png`), or of the DICOM files of one series. A NIfTI or NRRD file is one where `asVolume` says so,
+    /// otherwise its middle slice is the picture.
+    ///
+    /// - Parameters:
+    ///   - spacing: The distance between slices in millimetres, which only a folder of pictures needs to be told.
+    ///   - asVolume: Whether a file is a volume.
+    ///   - slicing: How the values of a volume become grey.
+    static func read(
+        _ path: String,
+        spacing: Double?,
+        asVolume: Bool,
+        slicing: VolumeSlicing = VolumeSlicing()
+    ) throws -> AskedImage {
         let url = URL(fileURLWithPath: path)
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else {
-            if spacing != nil { throw Failure.badInput("--spacing: the image is no volume") }
+            if spacing != nil { throw Failure.badInput("--spacing: only a folder of pictures needs it") }
+            if asVolume { return try AskedImage(VolumeFile.read(url), slicing: slicing) }
             return AskedImage(try ImageDecoder.decode(contentsOf: url))
+        }
+        let scan = try DICOMSeries.scan(url)
+        if !scan.series.isEmpty {
+            if spacing != nil { throw Failure.badInput("--spacing: only a folder of pictures needs it") }
+            return try AskedImage(VolumeFile.read(url), slicing: slicing)
         }
         let names = try FileManager.default.contentsOfDirectory(atPath: path).filter { !$0.hasPrefix(".") }
             .sorted { $0.compare($1, options: [.numeric, .forcedOrdering]) == .orderedAscending }

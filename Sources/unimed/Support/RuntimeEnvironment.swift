@@ -20,9 +20,11 @@ enum RuntimeEnvironment {
             guard !missing.isEmpty,
                 let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
             else { return }
+            // Read first: a runtime that is linked statically finds the arguments no more once the environment has grown.
+            let arguments = CommandLine.unsafeArgv
             for (name, value) in missing { setenv(name, value, 1) }
             // Returns only where it fails; the program then goes on as it is.
-            execv(program, CommandLine.unsafeArgv)
+            execv(program, arguments)
         #endif
     }
 }
