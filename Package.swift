@@ -186,8 +186,7 @@ let package = Package(
             of: "UniMedAnalysis",
             [
                 "Torch", "TorchNN", "TorchCheckpoints", "UniMedModel", "UniMedData", "UniMedTraining",
-                "UniMedTokenizers",
-                "UniMedTesting",
+                "UniMedEvaluation", "UniMedMetrics", "UniMedTokenizers", "UniMedTesting",
             ]
         ),
         .testTarget(name: "EndToEndTests", dependencies: ["UniMedData"], swiftSettings: strict),

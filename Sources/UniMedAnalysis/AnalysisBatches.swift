@@ -40,7 +40,7 @@ public struct AnalysisBatches {
     /// Draws batches.
     ///
     /// Samples are drawn without repetition as long as there are some; then all may come again. Pictures are seen as they
-    /// are, without augmentation.
+    /// are, without augmentation; samples of whole volumes are left out.
     ///
     /// - Parameters:
     ///   - split: The part of the data. Default: training.

@@ -11,7 +11,7 @@ public import UniMedTokenizers
 
 /// Looks inside a model: routing, ablation of experts, feature maps and what single answers rest on.
 ///
-/// The model is used by one thread at a time; its weights are not changed.
+/// The model is used by one thread at a time; its weights are not changed. Samples of whole volumes are left out.
 public struct ModelAnalysis {
     private let model: UniMed
     private let tokenizer: any Tokenizer
@@ -72,7 +72,9 @@ public struct ModelAnalysis {
         var drawn: [(sample: Sample, picture: Int)] = []
         for task in MedicalTask.allCases where task.usesImage {
             let members = data.indices(split: split, tasks: [task]).compactMap { index in
-                data.images.position(of: data.samples[index]).map { (sample: data.samples[index], picture: $0) }
+                let sample = data.samples[index]
+                return sample.image?.volume == nil
+                    ? data.images.position(of: sample).map { (sample: sample, picture: $0) } : nil
             }
             var generator = SeededGenerator.derived(from: seed, label: "pictures of \(task.rawValue)")
             drawn += generator.permutation(of: members.count).prefix(count).map { members[$0] }
@@ -418,11 +420,14 @@ public struct ModelAnalysis {
 
     /// What an answer rested on.
     public struct Attribution: Codable, Sendable, Equatable {
-        /// The data set and the sample in it.
+        /// The data set.
         public let dataset: String
+        /// The sample's identifier in it.
         public let sample: String
         /// The task.
         public let task: MedicalTask
+        /// What was asked, without the task's tag.
+        public let instruction: String
         /// The answer that is explained: the model's own.
         public let answer: String
         /// The reference answer.
@@ -516,6 +521,7 @@ public struct ModelAnalysis {
             dataset: sample.dataset,
             sample: sample.id,
             task: sample.task,
+            instruction: instruction,
             answer: answer,
             reference: try definition.target(for: sample),
             meanLogProbability: -(try output.loss.detach().item()),

@@ -16,7 +16,9 @@ public struct HeatMap: Plot {
     public var range: ClosedRange<Double>?
     /// The number of decimals in the cells.
     public var decimals: Int
-    /// Whether cells have no numbers and no names, and are small: an image rather than a table.
+    /// Whether cells have no numbers and are small: an image rather than a table.
+    ///
+    /// Rows and columns whose name is empty then have none at the axis.
     ///
     /// Default: they have numbers.
     public var isImage = false
@@ -50,11 +52,12 @@ public struct HeatMap: Plot {
     }
 
     /// The width, in CSS pixels, from the number of columns.
-    public var width: Int { isImage ? 190 + Self.imageSide : 230 + 76 * columns.count }
+    public var width: Int { isImage ? 190 + imageCell * columns.count : 230 + 76 * columns.count }
     /// The height, in CSS pixels, from the number of rows.
-    public var height: Int { isImage ? 90 + Self.imageSide : 90 + 40 * rows.count }
+    public var height: Int { isImage ? 90 + imageCell * rows.count : 90 + 40 * rows.count }
 
-    private static let imageSide = 330
+    /// The side of an image's cell, in CSS pixels.
+    private var imageCell: Int { max(2, min(330 / max(1, rows.count), 1100 / max(1, columns.count))) }
 
     /// Dark blue to yellow with evenly rising lightness, after the colour map cividis.
     private static let colors: [(Double, Double, Double)] = [
@@ -63,7 +66,7 @@ public struct HeatMap: Plot {
 
     /// An image's cells are as high as they are wide.
     private static let imageAxes =
-        "set size ratio -1\nset xlabel 'Columns of patches, from the left'\nset ylabel 'Rows, from the top'"
+        "set size ratio -1\nset ylabel 'Rows of patches, from the top'"
 
     /// The commands that draw it.
     ///
@@ -101,7 +104,9 @@ public struct HeatMap: Plot {
             return "\(index) \(part(color.0)) \(part(color.1)) \(part(color.2))"
         }
         let tics = { (names: [String]) in
-            names.enumerated().map { "\(Script.quoted($1)) \($0)" }.joined(separator: ", ")
+            // An image has names in a few places.
+            names.enumerated().filter { !isImage || !$0.element.isEmpty }
+                .map { "\(Script.quoted($0.element)) \($0.offset)" }.joined(separator: ", ")
         }
         return Script.block("cells", cells) + """
             set palette defined (\(colors.joined(separator: ", ")))
@@ -112,8 +117,8 @@ public struct HeatMap: Plot {
             set xrange [-0.5:\(Double(columns.count) - 0.5)]
             set yrange [\(Double(rows.count) - 0.5):-0.5]
             \(isImage ? Self.imageAxes : "")
-            set xtics noenhanced scale 0 (\(isImage ? "" : tics(columns)))
-            set ytics noenhanced scale 0 (\(isImage ? "" : tics(rows)))
+            set xtics noenhanced scale 0 (\(tics(columns)))
+            set ytics noenhanced scale 0 (\(tics(rows)))
             unset border
             unset key
             \(labels.joined(separator: "\n"))

@@ -75,7 +75,7 @@ public struct Scatter: Plot {
             blocks += Script.block("points\(index)", points)
             let color = kind.color ?? Palette.color(index)
             curves.append(
-                "$points\(index) using 1:2 with points pt \(Self.shapes[index % Self.shapes.count]) ps 0.7 "
+                "$points\(index) using 1:2 with points pt \(Self.shapes[index % Self.shapes.count]) ps 0.9 "
                     + "lc rgb '\(color)' title \(Script.quoted("\(kind.name), n = \(points.count)"))"
             )
         }
@@ -84,7 +84,7 @@ public struct Scatter: Plot {
             set xlabel \(Script.quoted(xLabel))
             set ylabel \(Script.quoted(yLabel))
             set grid linecolor rgb '#A0A0A0' linewidth 0.5 dashtype 3
-            set key outside center bottom horizontal samplen 1
+            set key outside center top horizontal samplen 1
             plot \(curves.joined(separator: ", "))
             """
     }

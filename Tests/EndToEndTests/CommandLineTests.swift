@@ -7,7 +7,8 @@ struct CommandLineTests {
     static let commands: [[String]] = [
         [], ["demo"], ["data"], ["data", "prepare"], ["data", "browse"], ["data", "stats"], ["data", "verify"],
         ["train"], ["evaluate"],
-        ["ask"], ["describe"], ["bench"], ["import"], ["export"], ["checkpoint"], ["checkpoint", "inspect"],
+        ["ask"], ["analyze"], ["describe"], ["bench"], ["import"], ["export"], ["checkpoint"],
+        ["checkpoint", "inspect"],
     ]
 
     @Test(arguments: commands)
@@ -51,6 +52,7 @@ struct CommandLineTests {
             ["train", run.folder.path("recipe.yaml"), "--run", run.run, "--data-folder", run.data],
             ["evaluate", run.run, "--data-folder", run.data, "--limit", "2", "-o", folder.path("evaluation")],
             ["ask", "-m", run.run, "-t", "vqa", "-i", image, "What is shown?"],
+            ["analyze", run.run, "--dry-run"], ["analyze", "--recipe", run.folder.path("recipe.yaml"), "--dry-run"],
         ]
         for command in commands {
             let result = try Program.run(command + ["--json"])
@@ -104,6 +106,40 @@ struct CommandLineTests {
         let refused = try Program.run(["describe", recipe, "--device-rates", "fast"])
         #expect(refused.status == 2 && refused.failureLines.count == 1)
         #expect(refused.errors.contains("device rates: expected one of h100"))
+    }
+
+    @Test func `a run is analysed into a page, tables and figures`() throws {
+        let run = try TinyRun.shared()
+        let folder = try TemporaryFolder()
+        let result = try Program.run([
+            "analyze", run.run, "--data-folder", run.data, "--batches", "2", "--batch-size", "2", "--pictures", "4",
+            "--parts", "interference", "--parts", "ablation", "--parts", "attribution", "--parameters", "connector",
+            "--parameters", "experts", "-o", folder.path("out"),
+        ])
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(result.output.contains("tug-of-war index") && result.output.contains("not reached by qa"))
+        let page = try String(contentsOfFile: folder.path("out/analysis.html"), encoding: .utf8)
+        #expect(page.contains("data:image/png;base64,"))
+        let indexes = try String(contentsOfFile: folder.path("out/indexes.csv"), encoding: .utf8)
+        #expect(indexes.hasPrefix("set,step,task,readings,index,max_normalized\n"))
+        #expect(indexes.contains("expert 1,first order,"))
+        for table in ["interference", "statistics", "ablation", "saliency"] {
+            #expect(FileManager.default.fileExists(atPath: folder.path("out/\(table).csv")), "\(table)")
+        }
+        let json = try JSONSerialization.jsonObject(
+            with: Data(contentsOf: URL(fileURLWithPath: folder.path("out/analysis.json")))
+        )
+        #expect((json as? [String: Any])?["interference"] != nil)
+
+        for (arguments, fault) in [
+            (["analyze"], "Name a run"), (["analyze", run.run, "--parameters", "router,experts"], "--parameters"),
+            (["analyze", run.run, "--recipe", "a.yaml"], "--recipe"),
+            (["analyze", run.run, "--data-folder", run.data, "--parameters", "lora"], "lora"),
+        ] {
+            let refused = try Program.run(arguments)
+            #expect(refused.status == 2 && refused.failureLines.count == 1, "\(arguments)")
+            #expect(refused.errors.contains(fault), "\(arguments): \(refused.errors)")
+        }
     }
 
     @Test func `a whole run evaluates, answers and reports`() throws {

@@ -49,6 +49,15 @@ private let map = HeatMap(
     valueLabel: "Weight"
 )
 
+private let points = Scatter(
+    title: "Features",
+    xLabel: "t-SNE 1",
+    yLabel: "t-SNE 2",
+    series: [
+        Scatter.Series(name: "vqa", x: [0, 1, .nan], y: [1, 2, 3]), Scatter.Series(name: "cls", x: [3], y: [1]),
+    ]
+)
+
 @Suite("Plots")
 struct PlotTests {
     @Test func `a missing gnuplot is named with its package`() {
@@ -85,6 +94,28 @@ struct PlotTests {
         #expect(throws: ReportError.noData(plot: "t")) {
             _ = try HeatMap(title: "t", rows: [], columns: [], values: [], valueLabel: "v").script(ink: "#000000")
         }
+    }
+
+    @Test(.enabled(if: hasGnuplot, "gnuplot is not installed"))
+    func `points carry their kinds and how many there are`() throws {
+        let drawn = try texts(of: Gnuplot().svg(points, identifier: "a"))
+        #expect(drawn.contains("vqa, n = 2") && drawn.contains("cls, n = 1") && drawn.contains("t-SNE 2"))
+        #expect(throws: ReportError.noData(plot: "t")) {
+            _ = try Scatter(title: "t", xLabel: "x", yLabel: "y", series: []).script(ink: "#000000")
+        }
+        #expect(throws: ReportError.self) {
+            _ = try Scatter(title: "t", xLabel: "x", yLabel: "y", series: [.init(name: "a", x: [1], y: [])])
+                .script(ink: "#000000")
+        }
+    }
+
+    @Test(.enabled(if: hasGnuplot, "gnuplot is not installed"))
+    func `an image has no numbers, and names only where there are some`() throws {
+        var image = map
+        image.isImage = true
+        image.columns = ["", "expert", ""]
+        let drawn = try texts(of: Gnuplot().svg(image, identifier: "a"))
+        #expect(!drawn.contains("0.70") && drawn.contains("expert") && drawn.contains("Weight"))
     }
 
     @Test func `parts that do not fit are refused by name`() {

@@ -1,7 +1,7 @@
+import Torch
 public import TorchNN
-import UniMedData
 public import UniMedModel
-import UniMedTraining
+public import UniMedTraining
 
 /// Which parameters of a model are looked at together.
 ///

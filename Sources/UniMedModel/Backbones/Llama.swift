@@ -97,7 +97,7 @@ public final class Llama: Module {
         let places = try cache.map { cache throws(TorchError) in try cache.places(of: layout) }
         var hidden = try embeddings.dropout(dropout)
         for (index, layer) in layers.elements.enumerated() {
-            if checkpointsBlocks, training, cache == nil {
+            if checkpointsBlocks, cache == nil {
                 hidden = try checkpointed(hidden) { input throws(TorchError) in
                     try layer(input, layout: layout, angles: angles, training: training, dropout: dropout)
                 }

@@ -1,6 +1,8 @@
 package import UniMedData
 
-/// The step near the mean gradient that helps the worst-off task most (Liu et al. 2021).
+/// The step near the mean gradient that helps the worst-off task most.
+///
+/// Conflict-averse gradient descent, Liu et al. 2021.
 ///
 /// `d = g₀ + c ‖g₀‖ g_w / ‖g_w‖` where `w` on the simplex minimises `g_w · g₀ + c ‖g₀‖ ‖g_w‖`, divided by `1 + c²` as in the
 /// published code. It is multiplied by the number of tasks, so that `c = 0` is the plain step.

@@ -1,8 +1,9 @@
 import Foundation
 package import UniMedData
 
-/// Weighs the logarithms of the tasks' losses so that all fall equally fast (Liu et al. 2023, "fast adaptive multitask
-/// optimization").
+/// Weighs the logarithms of the tasks' losses so that all fall equally fast.
+///
+/// Fast adaptive multitask optimization, Liu et al. 2023.
 ///
 /// Weights are the softmax of logits, which change with how much each loss has fallen by the last step. No gradient is
 /// looked at, so there are no copies; the losses after the step take a second forward pass.

@@ -1,7 +1,9 @@
 import Foundation
 package import UniMedData
 
-/// Weighs tasks so that their gradients become equally long, those of slow tasks longer (Chen et al. 2018).
+/// Weighs tasks so that their gradients become equally long, those of slow tasks longer.
+///
+/// GradNorm, Chen et al. 2018.
 ///
 /// Weights follow the sign of `‖w_i g_i‖ - mean · r_i ** α`, where `r_i` is how slowly the loss of task `i` has fallen beside
 /// the others'; steps are relative to the mean norm, so that they do not depend on the loss's scale. The weights of a step's

@@ -1,6 +1,8 @@
 package import UniMedData
 
-/// Takes out of each task's gradient what points against another task's (Yu et al. 2020, "gradient surgery").
+/// Takes out of each task's gradient what points against another task's.
+///
+/// "Gradient surgery", Yu et al. 2020.
 ///
 /// A projected gradient is a sum of the tasks' own, so the products among those are all it needs. Where no two gradients
 /// point against each other this is the plain step.

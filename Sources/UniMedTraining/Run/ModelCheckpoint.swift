@@ -144,11 +144,14 @@ public final class ModelCheckpoint {
     ///   - folder: A model's folder, or a run's with a finished model.
     ///   - device: Where it shall live.
     ///   - precision: The type of the computation; `nil` is the one it was trained with.
+    ///   - keepsTrainable: Whether what was trained has gradients, and the type of the file, as in training; otherwise all
+    ///     weights are frozen and of the type of the computation.
     /// - Throws: ``TrainingError`` that names the file and what does not fit.
     public static func load(
         from folder: URL,
         device: Device = .cpu,
-        precision: Recipe.Precision? = nil
+        precision: Recipe.Precision? = nil,
+        keepsTrainable: Bool = false
     ) throws(TrainingError) -> ModelCheckpoint {
         let folder = resolved(folder)
         let configuration = try configuration(of: folder)
@@ -158,7 +161,7 @@ public final class ModelCheckpoint {
             // Weights get memory when they are read, each once; those of the file's type and place share its memory.
             let model = try UniMed(configuration.model, builder: WeightBuilder(device: .meta))
             model.computeDType = (precision ?? configuration.precision).dtype
-            try model.freeze()
+            if !keepsTrainable { try model.freeze() }
             try model.castFrozenParameters(to: model.computeDType)
             try loadWeights(
                 into: model,

@@ -72,7 +72,9 @@ struct EvaluateCommand: ParsableCommand {
             folder: output.map { URL(fileURLWithPath: $0) } ?? folder.appendingPathComponent("evaluation"),
             runFolder: folder
         )
-        let prepared = try PreparedData.open(at: try preparedFolder())
+        let prepared = try PreparedData.open(
+            at: preparedFolder(data, ofRun: checkpoint, dataFolder: dataFolder)
+        )
         let summary = try job.run(prepared, modelFolder: folder, ProgressPrinter())
         if outputOptions.json {
             try Terminal.output(json: summary)
@@ -80,20 +82,6 @@ struct EvaluateCommand: ParsableCommand {
             Terminal.output(summary.table.text.trimmingCharacters(in: .newlines))
             Terminal.output("report: \(job.folder.appendingPathComponent("report.html").relativePath)")
         }
-    }
-
-    /// The folder that is named, or that of the run's data.
-    private func preparedFolder() throws -> URL {
-        if let data { return URL(fileURLWithPath: data) }
-        struct Record: Decodable { let dataKey: String? }
-        let file = URL(fileURLWithPath: checkpoint).appendingPathComponent("run.json")
-        guard let bytes = FileManager.default.contents(atPath: file.path) else {
-            throw Failure.badInput("\(checkpoint): no run.json that names its data; give --data")
-        }
-        guard let key = try? JSONDecoder().decode(Record.self, from: bytes).dataKey else {
-            throw Failure.badInput("\(file.path), field 'dataKey': missing; give --data")
-        }
-        return URL(fileURLWithPath: dataFolder).appendingPathComponent(String(key.prefix(16)))
     }
 }
 

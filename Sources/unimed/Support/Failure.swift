@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Torch
 import TorchCheckpoints
+import UniMedAnalysis
 import UniMedData
 import UniMedEvaluation
 import UniMedImaging
@@ -59,6 +60,12 @@ extension Outcome {
             case .tensor(let error): self = Outcome(error)
             case .metric: self = .failed
             default: self = .badInput
+            }
+        case let error as AnalysisError:
+            switch error.kind {
+            case .cancelled: self = .interrupted
+            case .request, .data: self = .badInput
+            case .notFinite, .outOfMemory, .tensor, .other: self = .failed
             }
         case let error as ReportError:
             if case .fileSystem = error { self = .badInput } else { self = .failed }
