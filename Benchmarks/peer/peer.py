@@ -10,6 +10,7 @@ line from its standard output, so that both sides can take turns within one run:
     {"command": "connectorStep", "images": 4}                   -> {"seconds": 1.5}
     {"command": "connectorResult", "images": 4, "file": "..."}  -> {"gradientNorm": 12.5}
     {"command": "connectorEnd"}                                 -> {"parameters": 0}
+    {"command": "metricsData"}, {"command": "metrics", "file": ...}         see metrics.py
 """
 
 import json
@@ -18,6 +19,7 @@ import time
 
 import torch
 
+import metrics
 from connector import ConnectorStep
 from model import TrainingStep
 
@@ -75,6 +77,10 @@ def main():
         elif command == "connectorEnd":
             connector = None
             answer = {"parameters": 0}
+        elif command == "metricsData":
+            answer = {"folder": metrics.data_folder()}
+        elif command == "metrics":
+            answer = metrics.score(request["file"])
         else:
             answer = {"error": "unknown command " + command}
         print(json.dumps(answer), flush=True)
