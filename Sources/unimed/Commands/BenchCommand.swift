@@ -6,7 +6,7 @@ import UniMedTraining
 
 /// A part of `unimed bench`.
 enum BenchmarkPart: String, CaseIterable, ExpressibleByArgument {
-    case operations, training, connector
+    case operations, training, connector, metrics
 }
 
 /// `unimed bench`: speed beside Python's PyTorch, and memory over many steps.
@@ -29,13 +29,20 @@ struct BenchCommand: ParsableCommand {
         help: ArgumentHelp(
             "What is measured.",
             discussion:
-                "The connector, at the paper's size, takes minutes and 12 GB in float32, half of it in bfloat16."
+                """
+                The connector, at the paper's size, takes minutes and 12 GB in float32, half of it in bfloat16. The report \
+                metrics (metrics) have pycocoevalcap and rouge as their peer, with Java, and take --rounds turns of \
+                some minutes: 1 will do.
+                """
         )
     )
     var only: [BenchmarkPart] = [.operations, .training]
 
     @Option(name: .long, help: "The numbers of images the connector is measured with, of 64 tokens each.")
     var images: [Int] = [1, 4]
+
+    @Option(name: .long, help: "The number of reports that are scored.")
+    var reports = 10_000
 
     @Option(name: .long, help: "The type of the connector's weights and activations: float32 or bfloat16.")
     var dtype = "float32"
@@ -45,6 +52,13 @@ struct BenchCommand: ParsableCommand {
 
     @Option(name: .long, help: "The training steps of a side in a round.")
     var steps = 5
+
+    @Option(
+        name: .customLong("meteor-data"),
+        help: "A folder with METEOR 1.5's data. Default: that of the peer's pycocoevalcap.",
+        completion: .directory
+    )
+    var meteorData: String?
 
     @Option(name: .long, help: "The number of CPU threads of both sides. Default: LibTorch's.")
     var threads: Int?
@@ -61,8 +75,8 @@ struct BenchCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        guard rounds > 0, steps > 0, threads ?? 1 > 0 else {
-            throw ValidationError("--rounds, --steps and --threads must be positive.")
+        guard rounds > 0, steps > 0, reports > 0, threads ?? 1 > 0 else {
+            throw ValidationError("--rounds, --steps, --reports and --threads must be positive.")
         }
         guard images.allSatisfy({ $0 > 0 }) else { throw ValidationError("--images must be positive.") }
         guard connectorType != nil else {
@@ -111,6 +125,16 @@ struct BenchCommand: ParsableCommand {
             let connector = ConnectorBenchmark(peer: peer, dtype: dtype, imageCounts: images, rounds: rounds)
             results += try connector.run(progress)
             notes += connector.notes
+        }
+        if only.contains(.metrics) {
+            var metrics = MetricsBenchmark(
+                peer: peer,
+                meteorData: meteorData.map { URL(fileURLWithPath: $0, isDirectory: true) },
+                count: reports,
+                rounds: rounds
+            )
+            results += try metrics.run(progress)
+            notes += metrics.notes
         }
         let report = BenchmarkReport(
             machine: BenchmarkMachine(
