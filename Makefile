@@ -24,7 +24,7 @@ demo: build ## Trains a small Uni-Med on phantoms from nothing, evaluates it, as
 .PHONY: test
 # One after the other: the process has one default generator and one number of threads, on which bit-exact runs depend.
 test: ## Runs every test
-	$(run) swift test -c release --no-parallel
+	scripts/test
 
 # The tests that read a root are those whose file names it.
 files_with = $(shell grep -lrE '$(1)' Tests --include='*Tests.swift' | sed 's:.*/::' | sort | paste -s -d '|' -)
@@ -32,12 +32,12 @@ files_with = $(shell grep -lrE '$(1)' Tests --include='*Tests.swift' | sed 's:.*
 .PHONY: test-parity
 test-parity: ## Runs the tests against the reference numbers in UNIMED_GOLDEN
 	@test -d "$(golden)" || { echo "there is no folder $(golden); set UNIMED_GOLDEN" >&2; exit 2; }
-	UNIMED_GOLDEN="$(golden)" $(run) swift test -c release --no-parallel --filter '$(call files_with,UNIMED_GOLDEN|Golden|Parity)'
+	UNIMED_GOLDEN="$(golden)" scripts/test --filter '$(call files_with,UNIMED_GOLDEN|Golden|Parity)'
 
 .PHONY: test-data
 test-data: ## Runs the tests on the real data in UNIMED_DATA
 	@test -d "$(data)" || { echo "there is no folder $(data); set UNIMED_DATA" >&2; exit 2; }
-	UNIMED_DATA="$(data)" $(run) swift test -c release --no-parallel --filter '$(call files_with,UNIMED_DATA|RealData)'
+	UNIMED_DATA="$(data)" scripts/test --filter '$(call files_with,UNIMED_DATA|RealData)'
 
 .PHONY: fuzz
 fuzz: ## Feeds the readers with damaged files: make fuzz [seed=N] [count=N] [format=NAME]

@@ -42,7 +42,8 @@ let package = Package(
             name: "UniMed",
             targets: [
                 "UniMedData", "UniMedTokenizers", "UniMedMetrics", "UniMedTasks", "UniMedImaging", "UniMedImporters",
-                "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReports",
+                "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReportMetrics", "UniMedAnalysis",
+                "UniMedReports",
             ]
         ),
     ],
@@ -76,10 +77,25 @@ let package = Package(
         .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
         .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"])]),
         .systemLibrary(name: "CLibTIFF", pkgConfig: "libtiff-4", providers: [.apt(["libtiff-dev"])]),
-        .target(name: "CImageCodecs", dependencies: ["CLibPNG", "CLibJPEG", "CLibTIFF"]),
-        room("UniMedImaging", ["CImageCodecs"]),
+        .systemLibrary(name: "CLibDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+        .target(name: "CImageCodecs", dependencies: ["CLibPNG", "CLibJPEG", "CLibTIFF", "CLibDeflate"]),
+        .systemLibrary(name: "CLibOpenJPEG", pkgConfig: "libopenjp2", providers: [.apt(["libopenjp2-7-dev"])]),
+        // DCMTK's own pkg-config file asks for libraries that have nothing to do with it: its libraries are named here.
+        .target(
+            name: "CMedicalImages",
+            dependencies: ["CLibOpenJPEG"],
+            linkerSettings: [
+                .linkedLibrary("dcmjpeg"), .linkedLibrary("dcmjpls"), .linkedLibrary("dcmdata"),
+                .linkedLibrary("oflog"), .linkedLibrary("ofstd"), .linkedLibrary("z"),
+            ]
+        ),
+        room("UniMedImaging", ["CImageCodecs", "CMedicalImages"]),
         room("UniMedImporters", ["UniMedData", "UniMedImaging", "CZip"]),
         room("UniMedReports", ["UniMedData", "UniMedMetrics", mustache]),
+        room(
+            "UniMedReportMetrics",
+            ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedMetrics", "CZlib"]
+        ),
 
         // The model, and what is done with it.
         room("UniMedModel", ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedData"]),
@@ -93,6 +109,13 @@ let package = Package(
         room(
             "UniMedEvaluation",
             ["UniMedModel", "UniMedTasks", "UniMedData", "UniMedMetrics", "UniMedTokenizers", "Torch", "TorchNN"]
+        ),
+        room(
+            "UniMedAnalysis",
+            [
+                "UniMedTraining", "UniMedEvaluation", "UniMedModel", "UniMedTasks", "UniMedData", "UniMedMetrics",
+                "UniMedTokenizers", "Torch", "TorchNN", "TorchCheckpoints",
+            ]
         ),
         room(
             "UniMedTesting",
@@ -111,7 +134,7 @@ let package = Package(
                 "Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedMetrics",
                 "UniMedTasks",
                 "UniMedImaging", "UniMedImporters", "UniMedModel", "UniMedTraining", "UniMedEvaluation",
-                "UniMedReports",
+                "UniMedAnalysis", "UniMedReports",
                 argumentParser,
             ],
             swiftSettings: strict
@@ -129,6 +152,11 @@ let package = Package(
         tests(of: "UniMedImporters", ["UniMedData", "UniMedImaging"]),
         tests(of: "UniMedReports", ["UniMedData", "UniMedMetrics"]),
         tests(
+            of: "UniMedReportMetrics",
+            ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedMetrics"],
+            exclude: ["Fixtures"]
+        ),
+        tests(
             of: "UniMedModel",
             ["Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedTesting"],
             exclude: ["Fixtures"]
@@ -143,6 +171,14 @@ let package = Package(
         tests(
             of: "UniMedEvaluation",
             ["Torch", "TorchNN", "UniMedModel", "UniMedData", "UniMedMetrics", "UniMedTokenizers"]
+        ),
+        tests(
+            of: "UniMedAnalysis",
+            [
+                "Torch", "TorchNN", "TorchCheckpoints", "UniMedModel", "UniMedData", "UniMedTraining",
+                "UniMedTokenizers",
+                "UniMedTesting",
+            ]
         ),
         .testTarget(name: "EndToEndTests", dependencies: ["UniMedData"], swiftSettings: strict),
     ],

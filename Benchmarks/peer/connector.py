@@ -29,31 +29,38 @@ def map_safetensors(path):
 
 
 class ConnectorStep:
-    def __init__(self, path, spec):
+    def __init__(self, path, spec, device="cpu"):
         tensors = map_safetensors(path)
-        self.tokens = tensors.pop("benchmark.tokens").clone()
-        self.direction = tensors.pop("benchmark.direction").clone()
+        self.device = torch.device(device)
+        self.tokens = tensors.pop("benchmark.tokens").clone().to(self.device)
+        self.direction = tensors.pop("benchmark.direction").clone().to(self.device)
         self.tasks = spec["tasks"]
         with torch.device("meta"):
             connector = Connector(spec["connector"], self.tokens.shape[-1], self.direction.shape[-1])
-        self.connector = connector.to(self.tokens.dtype).to_empty(device="cpu")
+        self.connector = connector.to(self.tokens.dtype).to_empty(device=self.device)
         self.connector.load(tensors)
 
     def parameter_count(self):
         return sum(parameter.numel() for parameter in self.connector.parameters())
 
+    def wait(self):
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     def run(self, images):
         """Seconds of one forward and backward pass; gradients are new, as after `zero_grad`."""
         self.connector.zero_grad(set_to_none=True)
+        self.wait()
         start = time.perf_counter()
         output = self.connector(self.tokens[:images], self.tasks[:images])
         output.backward(self.direction[:images])
+        self.wait()
         return time.perf_counter() - start, output
 
     def result(self, images, path):
         """Writes the output in float32 and gives the norm of all gradients."""
         _, output = self.run(images)
-        values = output.detach().float().contiguous()
+        values = output.detach().float().cpu().contiguous()
         with open(path, "wb") as file:
             file.write(ctypes.string_at(values.data_ptr(), values.nbytes))
         gradients = [p.grad for p in self.connector.parameters() if p.grad is not None]

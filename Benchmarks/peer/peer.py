@@ -6,11 +6,13 @@ line from its standard output, so that both sides can take turns within one run:
     {"command": "operation", "name": "add", "repeats": 10000}   -> {"seconds": 0.011}
     {"command": "model", "file": ".../model.safetensors", "spec": {...}}  -> {"parameters": 123, "padding": 0.08}
     {"command": "steps", "count": 5, "dtype": "float32"}        -> {"seconds": [...], "losses": [...]}
-    {"command": "connector", "file": ".../connector.safetensors", "spec": {...}}  -> {"parameters": 123}
+    {"command": "connector", "file": ".../connector.safetensors", "device": "cpu", "spec": {...}}
+                                                                -> {"parameters": 123}
     {"command": "connectorStep", "images": 4}                   -> {"seconds": 1.5}
     {"command": "connectorResult", "images": 4, "file": "..."}  -> {"gradientNorm": 12.5}
     {"command": "connectorEnd"}                                 -> {"parameters": 0}
     {"command": "metricsData"}, {"command": "metrics", "file": ...}         see metrics.py
+    {"command": "images", "files": [...], "size": 224, "output": "..."}  -> {"seconds": 0.9, "pillow": "11.0"}
 """
 
 import json
@@ -19,7 +21,6 @@ import time
 
 import torch
 
-import metrics
 from connector import ConnectorStep
 from model import TrainingStep
 
@@ -66,7 +67,7 @@ def main():
                 seconds.append(time.perf_counter() - start)
             answer = {"seconds": seconds, "losses": losses}
         elif command == "connector":
-            connector = ConnectorStep(request["file"], request["spec"])
+            connector = ConnectorStep(request["file"], request["spec"], request.get("device", "cpu"))
             answer = {"parameters": connector.parameter_count()}
         elif command == "connectorStep":
             seconds, _ = connector.run(request["images"])
@@ -78,9 +79,19 @@ def main():
             connector = None
             answer = {"parameters": 0}
         elif command == "metricsData":
+            # Only here are pycocoevalcap and rouge needed.
+            import metrics
+
             answer = {"folder": metrics.data_folder()}
         elif command == "metrics":
+            import metrics
+
             answer = metrics.score(request["file"])
+        elif command == "images":
+            # Only here are Pillow and NumPy needed.
+            import images
+
+            answer = images.prepare(request["files"], request["size"], request["output"])
         else:
             answer = {"error": "unknown command " + command}
         print(json.dumps(answer), flush=True)

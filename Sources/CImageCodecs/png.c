@@ -137,6 +137,7 @@ int32_t image_codec_decode_png(
     const uint8_t *bytes, size_t count, size_t maximum_pixels, image_codec_picture *picture, char *message) {
     png_state state = {.bytes = bytes, .count = count, .message = message};
     message[0] = 0;
+    if (image_codec_take_png(bytes, count, maximum_pixels, picture)) return IMAGE_CODEC_OK;
     state.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &state, png_state_failed, png_state_warned);
     if (!state.png) return image_codec_fail(message, IMAGE_CODEC_OUT_OF_MEMORY, "no memory for libpng");
     state.info = png_create_info_struct(state.png);

@@ -12,4 +12,7 @@ int32_t image_codec_allocate(
     uint64_t width, uint64_t height, int32_t layout, size_t maximum_pixels, image_codec_picture *picture,
     char *message);
 
+/* Decodes a PNG file of a usual kind, fast; 0 where it is left to libpng: then `picture` is untouched. */
+int image_codec_take_png(const uint8_t *bytes, size_t count, size_t maximum_pixels, image_codec_picture *picture);
+
 #endif

@@ -150,6 +150,14 @@ int32_t ct_top_k(CTTensorRef a, intptr_t k, intptr_t dimension, CTTensorOut valu
     });
 }
 
+int32_t ct_symmetric_eigen(CTTensorRef a, CTTensorOut values, CTTensorOut vectors) {
+    return guarded([&] {
+        auto [eigenvalues, eigenvectors] = at::linalg_eigh(tensor(a), "L");
+        give(values, eigenvalues);
+        give(vectors, eigenvectors);
+    });
+}
+
 CT_BINARY(ct_add, at::add(a, b))
 CT_BINARY(ct_sub, at::sub(a, b))
 CT_BINARY(ct_mul, at::mul(a, b))

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <torch/version.h>
 
 using namespace ctorch;
@@ -147,7 +148,20 @@ int32_t ct_tensor_to_dtype(CTTensorRef a, int32_t dtype, CTTensorOut out) {
 }
 
 int32_t ct_tensor_to_device(CTTensorRef a, int32_t device, int32_t index, bool non_blocking, CTTensorOut out) {
-    return guarded([&] { give(out, tensor(a).to(options(CT_FLOAT32, device, index).device(), tensor(a).scalar_type(), non_blocking)); });
+    return guarded([&] {
+        const auto &x = tensor(a);
+        const auto place = options(CT_FLOAT32, device, index).device();
+        // A copy from pageable memory waits until the device has done all that is queued. One from page-locked memory is queued
+        // itself, and LibTorch keeps that memory until it is done. It stays page-locked for the next one, so only small tensors
+        // take this way: weights wait.
+        constexpr size_t small = size_t(1) << 24;
+        const bool recorded = x.requires_grad() && c10::GradMode::is_enabled();
+        if (place.is_cuda() && x.is_cpu() && x.layout() == at::kStrided && x.numel() > 0 && x.nbytes() <= small && !recorded) {
+            give(out, x.pin_memory().to(place, x.scalar_type(), true));
+            return;
+        }
+        give(out, x.to(place, x.scalar_type(), non_blocking));
+    });
 }
 
 int32_t ct_tensor_clone(CTTensorRef a, CTTensorOut out) {

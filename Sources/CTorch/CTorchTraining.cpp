@@ -39,7 +39,7 @@ at::Tensor placed(const at::Tensor &x, const at::Tensor &index) {
     if (!source.is_cpu()) {
         std::vector<int64_t> broadcast(source.dim(), 1);
         broadcast[0] = count;
-        return source.index_select(0, index.clamp_min(0)).masked_fill(index.lt(0).view(broadcast), 0);
+        return source.index_select(0, index.clamp_min(0)).masked_fill_(index.lt(0).view(broadcast), 0);
     }
     auto result = at::empty(shape, source.options());
     const size_t bytes = rows == 0 ? 0 : source.nbytes() / rows;
@@ -122,7 +122,8 @@ struct GroupedLinear : torch::autograd::Function<GroupedLinear> {
             }
             if (forWeight.defined()) {
                 auto target = forWeight.select(0, index);
-                at::mm_out(target, part.t(), x.narrow(0, start, sizes[group]));
+                const auto rows = x.narrow(0, start, sizes[group]);
+                if (!sumOuterProducts(part, rows, target)) at::mm_out(target, part.t(), rows);
             }
             if (forBias.defined()) {
                 auto target = forBias.select(0, index);
@@ -596,7 +597,7 @@ int32_t ct_synchronize(int32_t device, int32_t index) {
     });
 }
 
-int32_t ct_device_memory(int32_t device, int32_t index, int64_t *current, int64_t *peak, int64_t *reserved) {
+int32_t ct_device_memory(int32_t device, int32_t index, int64_t *current, int64_t *peak, int64_t *reserved, int64_t *peak_reserved) {
     return guarded([&] {
         TORCH_CHECK(static_cast<c10::DeviceType>(device) != at::kCPU, "memory figures are kept for accelerators only");
         const auto statistics = at::accelerator::getDeviceStats(static_cast<c10::DeviceIndex>(index));
@@ -604,8 +605,23 @@ int32_t ct_device_memory(int32_t device, int32_t index, int64_t *current, int64_
         *current = bytes.current;
         *peak = bytes.peak;
         *reserved = statistics.reserved_bytes[0].current;
+        *peak_reserved = statistics.reserved_bytes[0].peak;
     });
 }
+
+int32_t ct_reset_peak_memory(int32_t device, int32_t index) {
+    return guarded([&] {
+        TORCH_CHECK(static_cast<c10::DeviceType>(device) != at::kCPU, "memory figures are kept for accelerators only");
+        at::accelerator::resetPeakStats(static_cast<c10::DeviceIndex>(index));
+    });
+}
+
+void ct_set_tf32(bool allowed) {
+    at::globalContext().setAllowTF32CuBLAS(allowed);
+    at::globalContext().setAllowTF32CuDNN(allowed);
+}
+
+bool ct_tf32(void) { return at::globalContext().float32MatmulPrecision() != at::Float32MatmulPrecision::HIGHEST; }
 
 int32_t ct_empty_cache(void) {
     return guarded([&] {

@@ -66,15 +66,27 @@ public enum Device: Sendable, Hashable, CustomStringConvertible {
         try Runtime.check("synchronize", ct_synchronize(code.kind, code.index))
     }
 
-    /// The accelerator's memory figures in bytes: in use, the highest so far, and reserved from the driver.
+    /// The accelerator's memory figures in bytes: in use by tensors and the highest so far, reserved from the driver and
+    /// the highest so far.
     ///
     /// - Throws: ``TorchError`` on the CPU, whose memory LibTorch does not count.
-    public func memory() throws(TorchError) -> (current: Int, peak: Int, reserved: Int) {
+    public func memory() throws(TorchError) -> (current: Int, peak: Int, reserved: Int, peakReserved: Int) {
         var current: Int64 = 0
         var peak: Int64 = 0
         var reserved: Int64 = 0
-        try Runtime.check("memory", ct_device_memory(code.kind, code.index, &current, &peak, &reserved))
-        return (Int(current), Int(peak), Int(reserved))
+        var peakReserved: Int64 = 0
+        try Runtime.check(
+            "memory",
+            ct_device_memory(code.kind, code.index, &current, &peak, &reserved, &peakReserved)
+        )
+        return (Int(current), Int(peak), Int(reserved), Int(peakReserved))
+    }
+
+    /// Lets the highest figures of ``memory()`` start anew from the present ones.
+    ///
+    /// - Throws: ``TorchError`` on the CPU, whose memory LibTorch does not count.
+    public func resetPeakMemory() throws(TorchError) {
+        try Runtime.check("resetPeakMemory", ct_reset_peak_memory(code.kind, code.index))
     }
 }
 
@@ -95,6 +107,14 @@ public enum Runtime {
     public static func setThreadCount(_ count: Int) throws(TorchError) {
         try check("setThreadCount", ct_set_thread_count(Int32(clamping: count)))
     }
+
+    /// Whether float32 products and convolutions on CUDA may use TensorFloat-32: faster, with 10 bits of mantissa.
+    ///
+    /// LibTorch's default, which also answers here before the first change, is off for products.
+    public static var allowsTF32: Bool { ct_tf32() }
+
+    /// Allows TensorFloat-32 for float32 products and convolutions on CUDA, or forbids it for both.
+    public static func setAllowsTF32(_ allowed: Bool) { ct_set_tf32(allowed) }
 
     /// Seeds the default generators of all devices: initial weights and dropout follow from it.
     public static func seed(_ seed: UInt64) throws(TorchError) {

@@ -155,9 +155,42 @@ extension Tensor {
 
     // MARK: Products
 
+    /// The sum of the products of two tensors' elements (one float64 element).
+    ///
+    /// Large tensors are taken in parts of a few million elements: nothing as large as they are is made, and a float32 sum
+    /// keeps its precision.
+    public func innerProduct(_ other: Tensor) throws(TorchError) -> Tensor {
+        let rows = rank == 0 ? 1 : size(0)
+        let limit = 1 << 22
+        guard count > limit, rows > 1 else { return try (self * other).sum().to(.float64) }
+        let length = max(1, limit / (count / rows))
+        var total = try Tensor.zeros([], dtype: .float64, device: device)
+        for start in stride(from: 0, to: rows, by: length) {
+            let size = min(length, rows - start)
+            let part = try narrow(0, start: start, length: size) * other.narrow(0, start: start, length: size)
+            total = try total + part.sum().to(.float64)
+        }
+        return total
+    }
+
     /// The matrix product; leading dimensions are a batch, with broadcasting.
     public func matmul(_ other: Tensor) throws(TorchError) -> Tensor {
         try Tensor.make("matmul", self, other) { ct_matmul(handle, other.handle, $0) }
+    }
+
+    /// The eigenvalues of a symmetric matrix `[n, n]`, ascending, and its eigenvectors, the columns of `[n, n]`.
+    ///
+    /// Only the lower half is read. The sign of an eigenvector is not determined.
+    ///
+    /// - Throws: ``TorchError`` when the matrix is not square or not of a floating-point type that LibTorch decomposes.
+    public func symmetricEigen() throws(TorchError) -> (values: Tensor, vectors: Tensor) {
+        var values: CTTensorRef?
+        var vectors: CTTensorRef?
+        let status = ct_symmetric_eigen(handle, &values, &vectors)
+        guard status == CT_OK, let values, let vectors else {
+            throw Runtime.failure("symmetricEigen", status, operands: [self])
+        }
+        return (Tensor(owning: values), Tensor(owning: vectors))
     }
 
     /// `beta * addend + alpha * a b` for batches of matrices `[batch, n, k]` and `[batch, k, m]`.

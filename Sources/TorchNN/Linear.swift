@@ -168,13 +168,56 @@ public final class Linear: Module {
         return product
     }
 
-    /// Applies several layers that share their input and have no bias as one product.
+    /// Applies several layers that share their input and have no bias.
     ///
     /// Their adapters share the dropped-out input and the product with all `A` where they can; see
-    /// ``LowRankAdapter/updates(of:_:training:)``.
+    /// ``LowRankAdapter/updates(of:_:training:)``. On the CPU it is one product with the layers' weights joined. On an
+    /// accelerator, where large models run, each layer has its own: joined weights would be copies, which the backward
+    /// pass keeps, and larger than what is computed with them.
     ///
     /// - Returns: The layers' outputs side by side: `[..., out₀ + out₁ + …]`.
     public static func side(by layers: [Linear], _ x: Tensor, training: Bool = false) throws(TorchError) -> Tensor {
+        guard joinsWeights(for: x) else {
+            return try Tensor.cat(separately(layers, x, training: training), dimension: -1)
+        }
+        return try joined(layers, x, training: training)
+    }
+
+    /// Applies several layers that share their input and have no bias, as ``side(by:_:training:)``.
+    ///
+    /// - Returns: The output of each layer: `[..., outᵢ]`.
+    public static func each(of layers: [Linear], _ x: Tensor, training: Bool = false) throws(TorchError) -> [Tensor] {
+        guard joinsWeights(for: x) else { return try separately(layers, x, training: training) }
+        return try joined(layers, x, training: training)
+            .split(layers.map { $0.weight.value.size(0) }, dimension: -1)
+    }
+
+    private static func joinsWeights(for x: Tensor) -> Bool { x.device.isCPU }
+
+    /// One product for each layer.
+    package static func separately(_ layers: [Linear], _ x: Tensor, training: Bool) throws(TorchError) -> [Tensor] {
+        precondition(layers.allSatisfy { $0.bias == nil }, "layers side by side have no bias")
+        for layer in layers { try layer.requireUnmerged(training) }
+        let adapters = layers.compactMap { $0.isMerged ? nil : $0.adapter }
+        var lowRank = try LowRankAdapter.updates(of: adapters, x, training: training)[...]
+        var outputs: [Tensor] = []
+        for layer in layers {
+            let product = try x.linear(layer.weight.cast(to: x.dtype))
+            if layer.isMerged {
+                outputs.append(product)
+            } else if layer.adapter != nil {
+                outputs.append(try product + lowRank.removeFirst())
+            } else if let experts = layer.experts {
+                outputs.append(try product + experts(x, training: training))
+            } else {
+                outputs.append(product)
+            }
+        }
+        return outputs
+    }
+
+    /// One product for all layers.
+    private static func joined(_ layers: [Linear], _ x: Tensor, training: Bool) throws(TorchError) -> Tensor {
         precondition(layers.allSatisfy { $0.bias == nil }, "layers side by side have no bias")
         var weights: [Tensor] = []
         for layer in layers {

@@ -16,6 +16,8 @@ public struct DataError: Error, Sendable, Equatable {
         case corrupt
         /// Two things that must belong together and do not.
         case mismatch
+        /// The caller asked to stop; nothing is wrong.
+        case cancelled
     }
 
     /// The kind of failure.
@@ -70,7 +72,14 @@ public struct DataError: Error, Sendable, Equatable {
     public static func decoding(_ error: any Error, file: String?, line: Int? = nil) -> DataError {
         if let error = error as? DataError { return error }
         guard let error = error as? DecodingError else {
-            return DataError(.malformed, "cannot be read: \(error)", file: file, line: line)
+            // The decoder's own error for bytes that are no text tells their places, which differ from record to record.
+            let isNotText = "\(error)".hasPrefix("cannotConvertInputStringDataToUTF8")
+            return DataError(
+                .malformed,
+                isNotText ? "not UTF-8 text" : "cannot be read: \(error)",
+                file: file,
+                line: line
+            )
         }
         switch error {
         case .keyNotFound(let key, let context):

@@ -20,6 +20,8 @@ public struct DataStatistics: Codable, Sendable, Equatable {
         public var samples: Int
         /// The number of different images.
         public var images: Int
+        /// The number of those that are volumes.
+        public var volumes: Int
         /// The number of different patients, cases or studies.
         public var groups: Int
         /// The shortest answer, in words.
@@ -42,6 +44,8 @@ public struct DataStatistics: Codable, Sendable, Equatable {
     public var sampleCount: Int
     /// The number of different images.
     public var imageCount: Int
+    /// The number of those that are volumes.
+    public var volumeCount: Int
     /// One entry per data set, split and task that occurs, in this order of sorting.
     public var groups: [Group]
 
@@ -58,6 +62,10 @@ public struct DataStatistics: Codable, Sendable, Equatable {
         }
         sampleCount = samples.count
         imageCount = Set(samples.compactMap { sample in sample.image.map { "\(sample.dataset)/\($0.path)" } }).count
+        let volumes = samples.compactMap { sample in
+            sample.image?.volume == nil ? nil : sample.image.map { "\(sample.dataset)/\($0.path)" }
+        }
+        volumeCount = Set(volumes).count
         groups = Dictionary(grouping: samples) { Key(dataset: $0.dataset, split: $0.split, task: $0.task) }
             .map { key, members in
                 DataStatistics.group(key.dataset, key.split, key.task, members, topCount: topCount)
@@ -84,6 +92,7 @@ public struct DataStatistics: Codable, Sendable, Equatable {
             task: task,
             samples: samples.count,
             images: Set(samples.compactMap(\.image?.path)).count,
+            volumes: Set(samples.compactMap(\.image).filter { $0.volume != nil }.map(\.path)).count,
             groups: Set(samples.compactMap(\.group)).count,
             shortestAnswer: lengths.first ?? 0,
             medianAnswer: lengths.isEmpty ? 0 : lengths[(lengths.count - 1) / 2],
@@ -135,7 +144,8 @@ public struct DataStatistics: Codable, Sendable, Equatable {
                 text += "    most frequent: \(DataStatistics.list(group.topAnswers))\n"
             }
         }
-        return text + "\(sampleCount) samples, \(imageCount) images\n"
+        let volumes = volumeCount == 0 ? "" : ", \(volumeCount) of them volumes"
+        return text + "\(sampleCount) samples, \(imageCount) images\(volumes)\n"
     }
 
     private static func list(_ labels: [LabelCount]) -> String {

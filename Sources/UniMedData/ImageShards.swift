@@ -168,29 +168,131 @@ public final class ImageShards: Sendable {
 }
 
 /// Writes the pictures that ``ImageShards`` reads.
+///
+/// A picture is known by the SHA-256 of its bytes: one that was written before is not written again. A file is complete
+/// or not there at all; beside each stands a checkpoint, from which an interrupted writer continues after the last finished
+/// file. The files' bytes follow from the pictures and their order alone.
 public struct ImageShardWriter: ~Copyable {
+    /// What stands beside a finished file until all are finished.
+    struct Checkpoint: Codable, Sendable {
+        /// What is written: only a writer of the same continues.
+        let key: String
+        let shard: ImageShards.Index.Shard
+        /// The SHA-256 of each picture in the file.
+        let pictures: [String]
+        /// The image files since the last finished file.
+        let images: [ImageShards.Index.Entry]
+        /// What the caller keeps, for example how far it was.
+        let note: Data
+    }
+
     /// The width and height of every picture, in pixels.
     public let size: Int
     private let folder: URL
     private let picturesPerShard: Int
+    private let key: String?
     private var pending: [UInt8] = []
+    private var pendingDigests: [String] = []
     private var shards: [ImageShards.Index.Shard] = []
     private var entries: [ImageShards.Index.Entry] = []
+    private var checkpointedEntries = 0
+    /// The pictures of the last file, until its checkpoint is written.
+    private var finishedDigests: [String] = []
+    /// The note of the last finished file of the writer that this one continues; `nil` where it starts.
+    package private(set) var resumedNote: Data?
     private var positions: [String: Int] = [:]
     private var keys: Set<ImageShards.Key> = []
+
+    /// The size that a file does not exceed unless one picture does, by default: 64 MiB.
+    public static let standardShardByteCount = 64 << 20
 
     /// Starts writing.
     ///
     /// - Parameters:
     ///   - folder: An existing folder.
     ///   - size: The width and height of every picture, in pixels.
-    ///   - shardByteCount: The size that a file does not exceed unless one picture does; default 256 MiB.
+    ///   - shardByteCount: The size that a file does not exceed unless one picture does; also what is kept in memory.
     /// - Precondition: `size` is in `1 ... 16384`.
-    public init(folder: URL, size: Int, shardByteCount: Int = 256 << 20) {
+    public init(folder: URL, size: Int, shardByteCount: Int = standardShardByteCount) {
+        self.init(folder: folder, size: size, shardByteCount: shardByteCount, key: nil)
+    }
+
+    private init(folder: URL, size: Int, shardByteCount: Int, key: String?) {
         precondition((1...16_384).contains(size), "pictures have between 1 and 16384 pixels a side")
         self.folder = folder
         self.size = size
+        self.key = key
         picturesPerShard = max(1, shardByteCount / (size * size * 3))
+    }
+
+    /// Continues after the last finished file of an interrupted writer, or starts.
+    ///
+    /// Every finished file is read and its bytes are compared with their digests; from the first one with other bytes on
+    /// everything is written again. What is not a finished file is removed.
+    ///
+    /// - Parameters:
+    ///   - folder: An existing folder of this writer alone.
+    ///   - key: What is written; the files of another key are removed.
+    /// - Returns: A writer that expects ``checkpoint(note:)`` after each finished file.
+    package static func resuming(
+        in folder: URL,
+        size: Int,
+        shardByteCount: Int = standardShardByteCount,
+        key: String
+    ) throws(DataError) -> ImageShardWriter {
+        var writer = ImageShardWriter(folder: folder, size: size, shardByteCount: shardByteCount, key: key)
+        var finished: Set<String> = []
+        while let checkpoint = writer.finishedShard(number: writer.shards.count) {
+            finished.formUnion([checkpoint.shard.file, checkpointName(writer.shards.count)])
+            writer.take(checkpoint)
+        }
+        let names: [String]
+        do {
+            names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
+            for name in names where !finished.contains(name) {
+                try FileManager.default.removeItem(at: folder.appendingPathComponent(name))
+            }
+        } catch {
+            throw DataError(.fileSystem, "cannot be cleared: \(error.localizedDescription)", file: folder.path)
+        }
+        return writer
+    }
+
+    /// Removes the checkpoints of a folder, which a finished one does not need.
+    package static func removeCheckpoints(in folder: URL) {
+        var number = 0
+        while unlink(folder.appendingPathComponent(checkpointName(number)).path) == 0 { number += 1 }
+    }
+
+    private static func fileName(_ number: Int) -> String { String(format: "images-%05d.bin", number) }
+    private static func checkpointName(_ number: Int) -> String { String(format: "images-%05d.json", number) }
+
+    /// The checkpoint of a finished file whose bytes are those that were written.
+    private func finishedShard(number: Int) -> Checkpoint? {
+        let url = folder.appendingPathComponent(Self.checkpointName(number))
+        guard let checkpoint = try? DataFile.readJSON(Checkpoint.self, from: url), checkpoint.key == key,
+            checkpoint.shard.file == Self.fileName(number), checkpoint.shard.count == picturesPerShard,
+            checkpoint.pictures.count == picturesPerShard,
+            let file = try? MappedFile(
+                folder.appendingPathComponent(checkpoint.shard.file),
+                expectedSize: picturesPerShard * size * size * 3
+            )
+        else { return nil }
+        let pictureSize = size * size * 3
+        for (index, expected) in checkpoint.pictures.enumerated() {
+            let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[index * pictureSize..<(index + 1) * pictureSize])
+            guard SHA256.hexDigest(of: bytes) == expected else { return nil }
+        }
+        return checkpoint
+    }
+
+    private mutating func take(_ checkpoint: Checkpoint) {
+        shards.append(checkpoint.shard)
+        for digest in checkpoint.pictures { positions[digest] = positions.count }
+        for entry in checkpoint.images { keys.insert(ImageShards.Key(dataset: entry.dataset, path: entry.path)) }
+        entries += checkpoint.images
+        checkpointedEntries = entries.count
+        resumedNote = checkpoint.note
     }
 
     /// Adds the picture of an image file.
@@ -202,19 +304,49 @@ public struct ImageShardWriter: ~Copyable {
     /// - Throws: ``DataError`` when a file cannot be written.
     /// - Precondition: `pixels` holds `size * size * 3` bytes.
     public mutating func append(_ pixels: [UInt8], dataset: String, path: String) throws(DataError) {
+        _ = try append(pixels, digest: SHA256.hexDigest(of: pixels), dataset: dataset, path: path)
+    }
+
+    /// Adds the picture of an image file whose SHA-256 is known.
+    ///
+    /// - Returns: Whether the picture completed a file, so that it is time for ``checkpoint(note:)``.
+    package mutating func append(
+        _ pixels: [UInt8],
+        digest: String,
+        dataset: String,
+        path: String
+    ) throws(DataError) -> Bool {
         precondition(pixels.count == size * size * 3, "a picture of \(size) x \(size) has three bytes a pixel")
-        guard keys.insert(ImageShards.Key(dataset: dataset, path: path)).inserted else { return }
-        let digest = SHA256.hexDigest(of: pixels)
-        let position: Int
+        guard keys.insert(ImageShards.Key(dataset: dataset, path: path)).inserted else { return false }
         if let known = positions[digest] {
-            position = known
-        } else {
-            position = positions.count
-            positions[digest] = position
-            pending += pixels
-            if pending.count == picturesPerShard * pixels.count { try writePending() }
+            entries.append(ImageShards.Index.Entry(dataset: dataset, path: path, index: known))
+            return false
         }
-        entries.append(ImageShards.Index.Entry(dataset: dataset, path: path, index: position))
+        entries.append(ImageShards.Index.Entry(dataset: dataset, path: path, index: positions.count))
+        positions[digest] = positions.count
+        pending += pixels
+        pendingDigests.append(digest)
+        guard pendingDigests.count == picturesPerShard else { return false }
+        try writePending()
+        return true
+    }
+
+    /// Writes what the last finished file needs so that another writer can continue after it.
+    ///
+    /// - Parameter note: What the caller needs to continue.
+    package mutating func checkpoint(note: Data) throws(DataError) {
+        guard let key, let shard = shards.last, !finishedDigests.isEmpty else { return }
+        let checkpoint = Checkpoint(
+            key: key,
+            shard: shard,
+            pictures: finishedDigests,
+            images: Array(entries[checkpointedEntries...]),
+            note: note
+        )
+        let name = Self.checkpointName(shards.count - 1)
+        try DataFile.writeJSON(checkpoint, to: folder.appendingPathComponent(name))
+        checkpointedEntries = entries.count
+        finishedDigests = []
     }
 
     /// Writes what is left and the index.
@@ -232,8 +364,7 @@ public struct ImageShardWriter: ~Copyable {
     }
 
     private mutating func writePending() throws(DataError) {
-        let file = String(format: "images-%05d.bin", shards.count)
-        let count = pending.count / (size * size * 3)
+        let file = Self.fileName(shards.count)
         let digest = SHA256.hexDigest(of: pending)
         do {
             let bytes = pending
@@ -243,8 +374,10 @@ public struct ImageShardWriter: ~Copyable {
         } catch {
             preconditionFailure("writing bytes throws data errors only, not \(error)")
         }
-        shards.append(ImageShards.Index.Shard(file: file, count: count, sha256: digest))
+        shards.append(ImageShards.Index.Shard(file: file, count: pendingDigests.count, sha256: digest))
+        finishedDigests = pendingDigests
         pending.removeAll(keepingCapacity: true)
+        pendingDigests.removeAll(keepingCapacity: true)
     }
 }
 

@@ -41,7 +41,7 @@ public enum JSONLines {
         let data = try DataFile.read(url)
         let decoder = JSONDecoder()
         var number = 0
-        var start = data.startIndex
+        var start = data.starts(with: [0xEF, 0xBB, 0xBF]) ? data.index(data.startIndex, offsetBy: 3) : data.startIndex
         while start < data.endIndex {
             let end = data[start...].firstIndex(of: UInt8(ascii: "\n")) ?? data.endIndex
             number += 1
@@ -102,6 +102,16 @@ package enum DataFile {
             if isFolder.boolValue { throw DataError(.malformed, "expected a file, found a folder", file: path) }
             throw DataError(.fileSystem, "cannot be read: \(error.localizedDescription)", file: path)
         }
+    }
+
+    /// The lines of a file of UTF-8 text, without a byte order mark; they end with LF, CRLF or CR.
+    package static func readLines(_ url: URL) throws(DataError) -> [String] {
+        let data = try read(url)
+        let content = data.starts(with: [0xEF, 0xBB, 0xBF]) ? data.dropFirst(3) : data
+        guard let text = String(validating: content, as: UTF8.self) else {
+            throw DataError(.malformed, "not UTF-8 text", file: url.path)
+        }
+        return text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).map(String.init)
     }
 
     /// A file's one JSON value.

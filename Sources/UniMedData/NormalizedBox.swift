@@ -63,6 +63,12 @@ public struct NormalizedBox: Codable, Sendable, Equatable, Hashable {
     ///   - text: A prompt or a model's answer.
     ///   - search: Where to look.
     public init?(parsing text: String, search: Search = .anywhere) {
+        guard let edges = NormalizedBox.firstEdges(count: 4, in: text, search: search) else { return nil }
+        self.init(xMin: edges[0], yMin: edges[1], xMax: edges[2], yMax: edges[3])
+    }
+
+    /// The numbers of the first box of `count` of them in a text.
+    static func firstEdges(count: Int, in text: String, search: Search) -> [Int]? {
         let scalars: [Unicode.Scalar]
         switch search {
         case .anywhere:
@@ -80,12 +86,11 @@ public struct NormalizedBox: Codable, Sendable, Equatable, Hashable {
             } else if scalars[position] != "<" {
                 continue
             }
-            guard let edges = NormalizedBox.edges(in: scalars, at: &position, search: search) else { continue }
+            guard let edges = edges(count: count, in: scalars, at: &position, search: search) else { continue }
             if search == .publishedCode {
                 guard position < scalars.endIndex, scalars[position] == "}" else { return nil }
             }
-            self.init(xMin: edges[0], yMin: edges[1], xMax: edges[2], yMax: edges[3])
-            return
+            return edges
         }
         return nil
     }
@@ -112,6 +117,7 @@ public struct NormalizedBox: Codable, Sendable, Equatable, Hashable {
     }
 
     private static func edges(
+        count: Int,
         in scalars: [Unicode.Scalar],
         at position: inout Int,
         search: Search
@@ -121,7 +127,7 @@ public struct NormalizedBox: Codable, Sendable, Equatable, Hashable {
             while position < scalars.endIndex, scalars[position].properties.isWhitespace { position += 1 }
         }
         var edges: [Int] = []
-        for _ in 0..<4 {
+        for _ in 0..<count {
             skipBlanks(&position)
             guard position < scalars.endIndex, scalars[position] == "<" else { return nil }
             position += 1

@@ -95,7 +95,8 @@ public struct DuplicateReport: Codable, Sendable, Equatable {
 extension PreparedData {
     /// Finds pictures that are the same, and pictures and groups that are in more than one split.
     ///
-    /// Each picture is read once; 140,000 of them need about 200 MiB and no comparison of each with each.
+    /// A volume is the same as another when all of its slices are, in order; single slices are not compared. Each picture
+    /// is read once; 140,000 of them need about 200 MiB and no comparison of each with each.
     ///
     /// - Parameter options: What counts as the same picture.
     public func duplicates(options: DuplicateOptions = DuplicateOptions()) -> DuplicateReport {
@@ -108,10 +109,11 @@ extension PreparedData {
         let roots = nearPictures(options)
         var clusters: [DuplicateReport.Cluster] = []
         var leaks: [DuplicateReport.Leak] = []
-        for members in Dictionary(grouping: images.files, by: { roots[$0.position] }).values where members.count > 1 {
-            let names = members.map { "\($0.dataset)/\($0.path)" }.sorted()
+        for members in Dictionary(grouping: imageFiles, by: { $0.positions.map { roots[$0] } }).values
+        where members.count > 1 {
+            let names = members.map(\.name).sorted()
             let found = names.reduce(into: Set<Split>()) { $0.formUnion(splits[$1] ?? []) }
-            let isEqual = Set(members.map(\.position)).count == 1
+            let isEqual = Set(members.map(\.positions)).count == 1
             clusters.append(
                 DuplicateReport.Cluster(likeness: isEqual ? .equal : .near, images: names, splits: found.ordered)
             )
@@ -130,6 +132,27 @@ extension PreparedData {
             leaks.append(DuplicateReport.Leak(kind: .group, subjects: [name], splits: found.ordered))
         }
         return DuplicateReport(pictureCount: images.count, clusters: clusters, leaks: leaks)
+    }
+
+    /// Every image file with its picture, and every volume with its slices.
+    private var imageFiles: [(name: String, positions: [Int])] {
+        var known = Set(samples.filter { $0.image?.volume != nil }.map { "\($0.dataset)/\($0.image?.path ?? "")" })
+        known.formUnion(annotations.filter { $0.image.volume != nil }.map { "\($0.dataset)/\($0.image.path)" })
+        var volumes: [String: [(slice: Int, position: Int)]] = [:]
+        var files: [(name: String, positions: [Int])] = []
+        for file in images.files {
+            if let (path, slice) = ImageReference.sliceParts(ofPath: file.path),
+                known.contains("\(file.dataset)/\(path)")
+            {
+                volumes["\(file.dataset)/\(path)", default: []].append((slice, file.position))
+            } else {
+                files.append(("\(file.dataset)/\(file.path)", [file.position]))
+            }
+        }
+        return files
+            + volumes.sorted { $0.key < $1.key }.map { name, slices in
+                (name, slices.sorted { $0.slice < $1.slice }.map(\.position))
+            }
     }
 
     /// For each picture the first one that it is the same as, by way of others if need be.

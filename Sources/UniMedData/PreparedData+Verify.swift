@@ -84,7 +84,7 @@ extension PreparedData {
         }
         for annotation in annotations {
             let name = "\(annotation.dataset)/\(annotation.image.path)"
-            if images.position(dataset: annotation.dataset, path: annotation.image.path) == nil {
+            if images.positions(dataset: annotation.dataset, image: annotation.image) == nil {
                 report(.missingImage, name, "an annotation's picture is not in the shards")
             }
             for object in annotation.objects {
@@ -103,7 +103,7 @@ extension PreparedData {
         if sample.task.usesImage {
             if sample.image == nil {
                 problems.append((.missingImage, "the task needs a picture and the sample names none"))
-            } else if images.position(of: sample) == nil {
+            } else if images.positions(of: sample) == nil {
                 problems.append((.missingImage, "its picture is not in the shards"))
             }
         } else if sample.image != nil {
@@ -123,6 +123,7 @@ extension PreparedData {
         if let box = sample.box, let image = sample.image, let problem = box.problem(in: image) {
             problems.append((.badBox, problem))
         }
+        if let problem = sample.sliceProblem { problems.append((.badBox, problem)) }
         if sample.task != .referringExpressionComprehension, sample.answer.isBlank {
             problems.append((.emptyAnswer, "the answer is empty"))
         }
@@ -171,6 +172,23 @@ extension BoundingBox {
         guard area > 0 else { return "the box has no area" }
         guard xMin >= 0, yMin >= 0, xMax <= Double(image.width), yMax <= Double(image.height) else {
             return "the box leaves the image"
+        }
+        return nil
+    }
+}
+
+extension Sample {
+    /// Why the box's range of slices is not one of the sample's image; `nil` when it is, or none is needed.
+    package var sliceProblem: String? {
+        guard let volume = image?.volume else {
+            return boxSlices == nil ? nil : "the box has a range of slices and the image is no volume"
+        }
+        guard let boxSlices else { return box == nil ? nil : "the box has no range of slices in a volume" }
+        guard boxSlices.start.isFinite, boxSlices.end.isFinite, boxSlices.length > 0 else {
+            return "the range of slices is empty"
+        }
+        guard boxSlices.start >= 0, boxSlices.end <= Double(volume.slices) else {
+            return "the range of slices leaves the volume"
         }
         return nil
     }

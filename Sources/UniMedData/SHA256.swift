@@ -35,8 +35,13 @@ public struct SHA256: ~Copyable {
 
     /// The digest of bytes, as hexadecimal digits.
     public static func hexDigest(of bytes: [UInt8]) -> String {
+        bytes.withUnsafeBytes { hexDigest(of: $0) }
+    }
+
+    /// The digest of bytes, as hexadecimal digits.
+    public static func hexDigest(of bytes: UnsafeRawBufferPointer) -> String {
         var hash = SHA256()
-        bytes.withUnsafeBytes { hash.update($0) }
+        hash.update(bytes)
         return hash.hexDigest()
     }
 }

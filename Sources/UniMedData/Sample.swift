@@ -13,12 +13,15 @@ public struct ImageReference: Codable, Sendable, Equatable, Hashable {
     public var width: Int
     /// The height of the original image, in pixels.
     public var height: Int
+    /// The stack of slices where this is a volume, whose width and height are those of a slice; `nil` for an image.
+    public var volume: VolumeReference?
 
-    /// Makes a reference to an image file.
-    public init(path: String, width: Int, height: Int) {
+    /// Makes a reference to an image file, or to a volume.
+    public init(path: String, width: Int, height: Int, volume: VolumeReference? = nil) {
         self.path = path
         self.width = width
         self.height = height
+        self.volume = volume
     }
 }
 
@@ -44,6 +47,8 @@ public struct Sample: Codable, Sendable, Equatable {
     public var objectName: String?
     /// The referred object's box in pixels of the original image (rec, reg).
     public var box: BoundingBox?
+    /// The slices that the box spans, where the image is a volume (rec, reg); together they are ``box3D``.
+    public var boxSlices: SliceRange?
     /// The closed set of answers, where there is one (cls, multiple-choice and yes/no questions).
     public var choices: [String]?
     /// The reference answer in words.
@@ -55,6 +60,12 @@ public struct Sample: Codable, Sendable, Equatable {
 
     /// How the picture was taken, where the data set says it: the field `modality`.
     public var modality: String? { fields?["modality"] }
+
+    /// The referred object's box in a volume; `nil` without a box or a range of slices.
+    public var box3D: BoundingBox3D? {
+        guard let box, let boxSlices else { return nil }
+        return BoundingBox3D(box: box, slices: boxSlices)
+    }
 
     /// Makes a sample.
     public init(
@@ -68,6 +79,7 @@ public struct Sample: Codable, Sendable, Equatable {
         questionKind: String? = nil,
         objectName: String? = nil,
         box: BoundingBox? = nil,
+        boxSlices: SliceRange? = nil,
         choices: [String]? = nil,
         answer: String,
         fields: [String: String]? = nil
@@ -82,6 +94,7 @@ public struct Sample: Codable, Sendable, Equatable {
         self.questionKind = questionKind
         self.objectName = objectName
         self.box = box
+        self.boxSlices = boxSlices
         self.choices = choices
         self.answer = answer
         self.fields = fields

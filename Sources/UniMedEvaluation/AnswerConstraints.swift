@@ -7,20 +7,25 @@ final class AnswerConstraints {
     private let tokenizer: any Tokenizer
     private var texts: TokenTexts?
     private var boxes: [NormalizedBox.Style: BoxConstraint] = [:]
+    private var boxes3D: [NormalizedBox.Style: BoxConstraint] = [:]
     private var labels: [[String]: LabelConstraint] = [:]
 
     init(_ tokenizer: any Tokenizer) { self.tokenizer = tokenizer }
 
     /// What an answer is held to: a box where a box is asked for, one of the choices where there are some.
     ///
+    /// - Parameter isVolume: Whether a box is one in a volume.
     /// - Returns: `nil` for an answer in words, and wherever the options ask for no constraints.
     func constraint(
         task: MedicalTask,
         choices: [String]?,
+        isVolume: Bool,
         options: GenerationOptions
     ) throws(GenerationError) -> (any TokenConstraint)? {
         guard options.constrained else { return nil }
-        if task == .referringExpressionComprehension { return try box(options.boxStyle) }
+        if task == .referringExpressionComprehension {
+            return try isVolume ? box3D(options.boxStyle) : box(options.boxStyle)
+        }
         guard let choices, !choices.isEmpty else { return nil }
         if let known = labels[choices] { return known }
         let made = try LabelConstraint(choices, tokenizer: tokenizer)
@@ -32,6 +37,13 @@ final class AnswerConstraints {
         if let known = boxes[style] { return known }
         let made = BoxConstraint(try tokenTexts(), style: style)
         boxes[style] = made
+        return made
+    }
+
+    private func box3D(_ style: NormalizedBox.Style) throws(GenerationError) -> BoxConstraint {
+        if let known = boxes3D[style] { return known }
+        let made = BoxConstraint(try tokenTexts(), style: style, isVolume: true)
+        boxes3D[style] = made
         return made
     }
 

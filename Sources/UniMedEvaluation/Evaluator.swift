@@ -46,7 +46,8 @@ public struct Evaluator {
         let sample: Sample
         let instruction: String
         let prompt: EncodedPrompt
-        let picture: Int?
+        /// The positions of its picture, or of the chosen slices of its volume; empty without one.
+        let pictures: [Int]
     }
 
     /// Evaluates prepared data.
@@ -142,6 +143,7 @@ public struct Evaluator {
             choices: nil,
             modality: modality,
             generation: options.generation,
+            volume: nil,
             pixels: pixels
         ).text
     }
@@ -150,7 +152,8 @@ public struct Evaluator {
     ///
     /// - Parameters:
     ///   - request: What is asked, and how the answer is generated where that differs from the evaluator's options.
-    ///   - pixels: The picture, `size * size * 3` bytes of RGB in the size at which pictures are kept; `nil` for none.
+    ///   - pixels: The picture, `size * size * 3` bytes of RGB in the size at which pictures are kept, or all slices of the
+    ///     volume that the request's image is, one after the other; `nil` for none.
     ///   - isCancelled: Asked before every step; `true` ends with what there is.
     ///   - onToken: Sees every token as it comes, on the calling thread.
     /// - Returns: The model's answer, as it came.
@@ -168,6 +171,7 @@ public struct Evaluator {
             choices: request.choices,
             modality: request.modality,
             generation: request.generation ?? options.generation,
+            volume: request.image?.volume,
             pixels: pixels,
             isCancelled: isCancelled,
             onToken: onToken
@@ -180,32 +184,39 @@ public struct Evaluator {
         choices: [String]?,
         modality: String?,
         generation: GenerationOptions,
+        volume: VolumeReference?,
         pixels: [UInt8]?,
         isCancelled: () -> Bool = { false },
         onToken: ((GeneratedToken) -> GenerationDirective)? = nil
     ) throws(EvaluationError) -> GeneratedAnswer {
         let size = input.storedSize
-        if let pixels, pixels.count != size * size * 3 {
-            throw .invalidOption(field: "pixels", expected: "\(size * size * 3) bytes", got: "\(pixels.count)")
+        let expected = size * size * 3 * (volume?.slices ?? 1)
+        if let pixels, pixels.count != expected || pixels.isEmpty {
+            throw .invalidOption(field: "pixels", expected: "\(expected) bytes", got: "\(pixels.count)")
         }
-        let encoder = PromptEncoder(
-            tokenizer: tokenizer,
-            imageTokenCount: model.configuration.imageTokenCount,
-            taskIdentifiers: model.configuration.taskIdentifiers
-        )
+        var pictures = pixels
+        var slices: [SlicePosition] = []
+        if let volume, let pixels {
+            let chosen = try chosenSlices(of: pixels, count: volume.slices)
+            slices = chosen.map { SlicePosition(slice: $0, of: volume) }
+            pictures = chosen.flatMap { pixels[$0 * size * size * 3..<($0 + 1) * size * size * 3] }
+        }
+        let encoder = promptEncoder
         var prompt = try wrapping { () throws(TokenizerError) in
             try encoder.evaluation(
                 task: task,
                 instruction: instruction,
                 hasImage: pixels != nil,
+                slices: slices,
                 form: options.promptForm
             )
         }
         prompt.modality = modality
         var features: Tensor?
-        if let pixels {
+        if let pictures {
             features = try wrapping { () throws(TorchError) in
-                try model.encodeImages(input(Tensor(pixels, shape: [1, size, size, 3]).to(model.device)))
+                let shape = [max(1, slices.count), size, size, 3]
+                return try model.encodeImages(input(Tensor(pictures, shape: shape).to(model.device)))
             }
         }
         var generation = generation
@@ -221,22 +232,70 @@ public struct Evaluator {
         )[0]
     }
 
+    private var promptEncoder: PromptEncoder {
+        PromptEncoder(
+            tokenizer: tokenizer,
+            imageTokenCount: model.configuration.imageTokenCount,
+            volume: model.configuration.volume,
+            taskIdentifiers: model.configuration.taskIdentifiers
+        )
+    }
+
+    /// How the model looks at volumes.
+    private func volumeConfiguration() throws(EvaluationError) -> VolumeConfiguration {
+        guard let configuration = model.configuration.volume else {
+            throw .invalidOption(
+                field: "image",
+                expected: "a picture, as the model has no settings for volumes",
+                got: "a volume"
+            )
+        }
+        return configuration
+    }
+
+    /// The slices that the model looks at, of a volume's pictures one after the other.
+    private func chosenSlices(of pixels: [UInt8], count: Int) throws(EvaluationError) -> [Int] {
+        let selection = try volumeConfiguration().selection
+        guard selection.choice == .content, count > selection.count else {
+            return selection.slices(weights: [Double](repeating: 1, count: count))
+        }
+        let size = input.storedSize
+        var weights = SliceWeights()
+        pixels.withUnsafeBytes { bytes in
+            for slice in 0..<count {
+                let range = slice * size * size * 3..<(slice + 1) * size * size * 3
+                weights.add(UnsafeRawBufferPointer(rebasing: bytes[range]), size: size)
+            }
+        }
+        return selection.slices(weights: weights.values)
+    }
+
+    /// The pictures of a sample that the model looks at, and where they lie along the axis of a volume.
+    ///
+    /// - Returns: `nil` when one of the sample's pictures is not in the shards.
+    private func pictures(
+        of sample: Sample,
+        in data: PreparedData
+    ) throws(EvaluationError) -> (positions: [Int], slices: [SlicePosition])? {
+        guard sample.task.usesImage else { return ([], []) }
+        guard let positions = data.images.positions(of: sample) else { return nil }
+        guard let volume = sample.image?.volume else { return (positions, []) }
+        let selection = try volumeConfiguration().selection
+        let chosen = selection.slices(weights: data.images.sliceWeights(at: positions, for: selection))
+        return (chosen.map { positions[$0] }, chosen.map { SlicePosition(slice: $0, of: volume) })
+    }
+
     /// The samples to ask, in the order of the data.
     private func questions(
         from data: PreparedData,
         skipped: inout [EvaluationTable.Key: Int]
     ) throws(EvaluationError) -> [Question] {
-        let encoder = PromptEncoder(
-            tokenizer: tokenizer,
-            imageTokenCount: model.configuration.imageTokenCount,
-            taskIdentifiers: model.configuration.taskIdentifiers
-        )
+        let encoder = promptEncoder
         var questions: [Question] = []
         for (position, index) in selected(from: data).enumerated() {
             guard options.shard?.contains(position) ?? true else { continue }
             let sample = data.samples[index]
-            let picture = sample.task.usesImage ? data.images.position(of: sample) : nil
-            if sample.task.usesImage, picture == nil {
+            guard let (positions, slices) = try pictures(of: sample, in: data) else {
                 skipped[EvaluationTable.Key(dataset: sample.dataset, task: sample.task), default: 0] += 1
                 continue
             }
@@ -248,12 +307,13 @@ public struct Evaluator {
                 try encoder.evaluation(
                     task: sample.task,
                     instruction: untagged,
-                    hasImage: picture != nil,
+                    hasImage: !positions.isEmpty,
+                    slices: slices,
                     form: options.promptForm
                 )
             }
             prompt.modality = sample.modality
-            questions.append(Question(sample: sample, instruction: untagged, prompt: prompt, picture: picture))
+            questions.append(Question(sample: sample, instruction: untagged, prompt: prompt, pictures: positions))
         }
         return questions
     }
@@ -302,7 +362,7 @@ public struct Evaluator {
             let part = batch.map { questions[$0] }
             var generation = options.generation
             generation.maximumNewTokens = part.map { options.maximumNewTokens(of: $0.sample.task) }.max()
-            let pictures = part.compactMap(\.picture)
+            let pictures = part.flatMap(\.pictures)
             let tensor = try wrapping { () throws(TorchError) in
                 pictures.isEmpty ? nil : try features.features(at: pictures)
             }
@@ -362,7 +422,7 @@ public struct Evaluator {
                 prompts.append(prompt)
             }
             let output = try wrapping { () throws(TorchError) -> LossOutput in
-                let pictures = [Int](repeating: question.picture ?? 0, count: question.picture == nil ? 0 : part.count)
+                let pictures = part.flatMap { _ in question.pictures }
                 return try withoutGradients { () throws(TorchError) in
                     try model.loss(
                         PromptBatch(
@@ -427,7 +487,14 @@ public struct Evaluator {
         return try wrapping { () throws(GenerationError) in
             var held: [(any TokenConstraint)?] = []
             for (prompt, choices) in zip(prompts, choices) {
-                held.append(try constraints.constraint(task: prompt.task, choices: choices, options: options))
+                held.append(
+                    try constraints.constraint(
+                        task: prompt.task,
+                        choices: choices,
+                        isVolume: !prompt.slices.isEmpty,
+                        options: options
+                    )
+                )
             }
             return try model.generate(
                 batch,
@@ -451,45 +518,40 @@ public struct Evaluator {
         guard model.configuration.connector.expertCount > 0 else { return [] }
         var summaries: [TaskRouting] = []
         for task in MedicalTask.allCases {
-            var pictures: [Picture] = []
-            var seen: Set<Int> = []
-            for question in questions where question.sample.task == task {
-                if let picture = question.picture, seen.insert(picture).inserted {
-                    pictures.append(Picture(position: picture, modality: question.prompt.modality))
-                }
+            var chosen: [Question] = []
+            var seen: Set<[Int]> = []
+            for question in questions where question.sample.task == task && chosen.count < Self.routingImageCount {
+                if !question.pictures.isEmpty, seen.insert(question.pictures).inserted { chosen.append(question) }
             }
-            let chosen = Array(pictures.prefix(Evaluator.routingImageCount))
             guard !chosen.isEmpty else { continue }
-            let weights = try wrapping { () throws(TorchError) in try meanWeights(of: chosen, task, features) }
+            let weights = try wrapping { () throws(TorchError) in try meanWeights(of: chosen, features) }
             summaries.append(TaskRouting(task: task, meanWeights: weights, imageCount: chosen.count))
         }
         return summaries
     }
 
-    private struct Picture {
-        let position: Int
-        let modality: String?
-    }
-
     private func meanWeights(
-        of pictures: [Picture],
-        _ task: MedicalTask,
+        of questions: [Question],
         _ features: any ImageFeatureSource
     ) throws(TorchError) -> [Double] {
-        let number = model.configuration.connector.tasks.firstIndex(of: task) ?? 0
-        return try withoutGradients { () throws(TorchError) -> [Double] in
+        try withoutGradients { () throws(TorchError) -> [Double] in
             var sums = [Double](repeating: 0, count: model.configuration.connector.expertCount)
-            for start in stride(from: 0, to: pictures.count, by: 32) {
-                let part = Array(pictures[start..<min(pictures.count, start + 32)])
-                let tasks = [Int](repeating: number, count: part.count)
-                let tokens = try features.features(at: part.map(\.position)).to(model.device)
-                let weights = try model.alignedTokens(of: tokens, tasks: tasks, modalities: part.map(\.modality))
-                    .routingWeights
-                guard let weights else { preconditionFailure("a connector with experts has routing weights") }
+            for start in stride(from: 0, to: questions.count, by: 32) {
+                let part = Array(questions[start..<min(questions.count, start + 32)])
+                let batch = try PromptBatch(
+                    part.map(\.prompt),
+                    features: features.features(at: part.flatMap(\.pictures)),
+                    imageTokenCount: model.configuration.imageTokenCount,
+                    taskOrder: model.configuration.connector.tasks,
+                    device: model.device
+                )
+                guard let weights = try model.embeddings(of: batch).routingWeights else {
+                    preconditionFailure("a connector with experts has routing weights")
+                }
                 let mean = try weights.to(.float32).reshape(-1, sums.count).mean(0).array(of: Float.self)
                 for (expert, value) in mean.enumerated() { sums[expert] += Double(value) * Double(part.count) }
             }
-            return sums.map { $0 / Double(pictures.count) }
+            return sums.map { $0 / Double(questions.count) }
         }
     }
 }

@@ -25,7 +25,8 @@ public struct ImageInput {
         }
     }
 
-    func callAsFunction(_ pixels: Tensor) throws(TorchError) -> Tensor { try normalize(pixels) }
+    /// Pictures `[B, storedSize, storedSize, 3]` (uint8) as the vision transformer takes them.
+    public func callAsFunction(_ pixels: Tensor) throws(TorchError) -> Tensor { try normalize(pixels) }
 }
 
 /// Where the vision features of prepared pictures come from.

@@ -123,8 +123,12 @@ struct CostModel {
         let projections =
             language.hiddenSize * (language.headCount + 2 * language.keyValueHeadCount) * language.headSize
         let perBlockJoined = gates + (language.hasAttentionBias ? 0 : projections)
-        joined = (perBlockJoined, training.gradientCheckpointing ? 1 : language.layerCount)
-        trainedJoined = configuration.fineTuning == .full ? perBlockJoined * language.layerCount : 0
+        // An accelerator joins none.
+        let (blocksJoining, blocksKept) =
+            training.isAccelerated
+            ? (0, 0) : (language.layerCount, training.gradientCheckpointing ? 1 : language.layerCount)
+        joined = (perBlockJoined, blocksKept)
+        trainedJoined = configuration.fineTuning == .full ? perBlockJoined * blocksJoining : 0
     }
 
     /// The bytes of the copies of weights that a step makes and keeps for its backward pass.

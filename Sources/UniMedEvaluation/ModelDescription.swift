@@ -125,8 +125,8 @@ public struct ModelDescription: Codable, Sendable, Equatable {
         /// The vision encoder's weights in the type of the computation; they stay where they are also when its features
         /// are kept on disk.
         public var visionWeights: Int
-        /// What the backward pass needs of trained weights cast to the type of the computation, and of weights joined so
-        /// that layers which share their input are one product.
+        /// What the backward pass needs of trained weights cast to the type of the computation, and, on the CPU, of weights
+        /// joined so that layers which share their input are one product.
         public var weightCopies: Int
         /// Gradients of the trained weights, in float32.
         public var gradients: Int
@@ -279,6 +279,7 @@ public struct ModelDescription: Codable, Sendable, Equatable {
         if name.hasPrefix("connector.experts.") { return "connector experts" }
         if name.hasPrefix("connector.projector.") { return "connector projector" }
         if name.hasPrefix("connector.") { return "task tokens" }
+        if name.hasPrefix("volume_pooling.") { return "volume pooling" }
         return name.contains(".lora_") ? "language model LoRA" : "language model"
     }
 

@@ -9,10 +9,12 @@ public struct ModelRequest: Sendable, Equatable {
     public var task: MedicalTask
     /// The question (qa, vqa, cls), the object's name (rec), or the wish in words (rg, where it may be missing).
     public var text: String?
-    /// The picture and its size before any resizing; `nil` without a picture.
+    /// The picture or volume and its size before any resizing; `nil` without one.
     public var image: ImageReference?
     /// The box that is asked about (reg), in pixels of the original image.
     public var box: BoundingBox?
+    /// The slices that the box spans (reg), in slices of the original volume; `nil` for a picture.
+    public var boxSlices: SliceRange?
     /// The classes (cls), where the question does not list them; for any task the answers there may be, where they are to
     /// be constrained.
     public var choices: [String]?
@@ -28,6 +30,7 @@ public struct ModelRequest: Sendable, Equatable {
     ///   - text: The question, the object's name or the wish; see ``text``.
     ///   - image: The picture and its size before any resizing; `nil` without a picture.
     ///   - box: The box that is asked about, in pixels of the original image.
+    ///   - boxSlices: The slices that the box spans; see ``boxSlices``.
     ///   - choices: The classes, or the answers there may be; see ``choices``.
     ///   - modality: How the picture was taken; see ``modality``.
     ///   - generation: How the answer is generated; `nil` leaves it to who answers.
@@ -36,6 +39,7 @@ public struct ModelRequest: Sendable, Equatable {
         text: String? = nil,
         image: ImageReference? = nil,
         box: BoundingBox? = nil,
+        boxSlices: SliceRange? = nil,
         choices: [String]? = nil,
         modality: String? = nil,
         generation: GenerationOptions? = nil
@@ -44,6 +48,7 @@ public struct ModelRequest: Sendable, Equatable {
         self.text = text
         self.image = image
         self.box = box
+        self.boxSlices = boxSlices
         self.choices = choices
         self.modality = modality
         self.generation = generation
@@ -80,6 +85,7 @@ public struct ModelRequest: Sendable, Equatable {
             question: task == .imageClassification ? text : nil,
             objectName: task == .referringExpressionComprehension ? text : nil,
             box: box,
+            boxSlices: boxSlices,
             choices: choices,
             answer: ""
         )
@@ -115,10 +121,31 @@ public struct ModelRequest: Sendable, Equatable {
                     got: "(\(box.xMin), \(box.yMin)) to (\(box.xMax), \(box.yMax))"
                 )
             }
+            try checkSlices(of: image)
         case .reportGeneration: break
         }
-        if box != nil, task != .referringExpressionGeneration {
+        if let volume = image?.volume, volume.slices < 1 {
+            throw .invalidOption(field: "image", expected: "a volume with slices", got: "none")
+        }
+        if box != nil || boxSlices != nil, task != .referringExpressionGeneration {
             throw .invalidOption(field: "box", expected: "none for the task \(task.rawValue)", got: "a box")
+        }
+    }
+
+    private func checkSlices(of image: ImageReference) throws(EvaluationError) {
+        guard let volume = image.volume else {
+            if boxSlices == nil { return }
+            throw .invalidOption(field: "boxSlices", expected: "none for a picture", got: "a range of slices")
+        }
+        guard let boxSlices else { throw missing("boxSlices", "the slices of the box in the volume") }
+        guard boxSlices.start.isFinite, boxSlices.end.isFinite, boxSlices.length > 0, boxSlices.start >= 0,
+            boxSlices.end <= Double(volume.slices)
+        else {
+            throw .invalidOption(
+                field: "boxSlices",
+                expected: "a range of the \(volume.slices) slices of the volume",
+                got: "\(boxSlices.start) to \(boxSlices.end)"
+            )
         }
     }
 

@@ -18,12 +18,16 @@ public enum SixteenBitGray: Sendable, Equatable, Hashable {
     case clip
 }
 
-/// Decodes PNG, JPEG and TIFF files to RGB.
+/// Decodes PNG, JPEG, TIFF, DICOM, NIfTI and NRRD files to RGB.
 ///
 /// The pixels are those of `Image.open(path).convert('RGB')` of Pillow 10, except for 16-bit grey (``SixteenBitGray``)
 /// and for damaged files, which are refused also where Pillow would fill in grey. Grey is repeated, palettes are looked
 /// up, alpha is dropped without composing, transparency chunks and the EXIF orientation are ignored, colour of 16 bits
 /// keeps its upper byte, and inks are converted by the plain formula, without colour management.
+///
+/// Of a DICOM file with several frames the first one is the picture, or the middle one where the frames have places in
+/// the patient; of NIfTI and NRRD volumes it is the middle slice, turned as it would stand in a DICOM file. ``GrayRendering``
+/// says how their grey values become 8 bits.
 public enum ImageDecoder {
     /// The most pixels a picture may have; larger ones are refused before memory is taken.
     public static let maximumPixelCount = 100_000_000
@@ -32,12 +36,14 @@ public enum ImageDecoder {
     ///
     /// - Parameters:
     ///   - url: A file; its format is told by its content.
-    ///   - sixteenBitGray: How grey values of 16 bits become 8 bits.
+    ///   - sixteenBitGray: How grey values of 16 bits become 8 bits, in PNG and TIFF files.
+    ///   - rendering: How those of medical formats do.
     /// - Returns: The picture in its own size.
     /// - Throws: ``ImagingError`` with the file's path.
     public static func decode(
         contentsOf url: URL,
-        sixteenBitGray: SixteenBitGray = .fullRange
+        sixteenBitGray: SixteenBitGray = .fullRange,
+        rendering: GrayRendering = .file
     ) throws(ImagingError) -> RGBImage {
         let data: Data
         do {
@@ -45,7 +51,7 @@ public enum ImageDecoder {
         } catch {
             throw ImagingError(.unreadableFile, file: url.path)
         }
-        return try decode(data: data, name: url.path, sixteenBitGray: sixteenBitGray)
+        return try decode(data: data, name: url.path, sixteenBitGray: sixteenBitGray, rendering: rendering)
     }
 
     /// Decodes data in memory.
@@ -53,14 +59,24 @@ public enum ImageDecoder {
     /// - Parameters:
     ///   - data: The content of an image file.
     ///   - name: What errors call the data.
-    ///   - sixteenBitGray: How grey values of 16 bits become 8 bits.
+    ///   - sixteenBitGray: How grey values of 16 bits become 8 bits, in PNG and TIFF files.
+    ///   - rendering: How those of medical formats do.
     /// - Returns: The picture in its own size.
     /// - Throws: ``ImagingError`` with the name.
     public static func decode(
         data: Data,
         name: String,
-        sixteenBitGray: SixteenBitGray = .fullRange
+        sixteenBitGray: SixteenBitGray = .fullRange,
+        rendering: GrayRendering = .file
     ) throws(ImagingError) -> RGBImage {
+        switch data.withUnsafeBytes({ ImageFormat(signatureOf: $0) }) {
+        case .dicom:
+            let file = try DICOMFile(data: data, name: name)
+            return try file.picture(frame: try file.pictureFrame(), rendering: rendering)
+        case .nifti: return try NIfTIFile(data: data, name: name).picture(rendering: rendering)
+        case .nrrd: return try NRRDFile(data: data, name: name).picture(rendering: rendering)
+        case .png, .jpeg, .tiff, nil: break
+        }
         let outcome: Result<RGBImage, ImagingError> = data.withUnsafeBytes { bytes in
             do throws(ImagingError) {
                 return .success(try decode(bytes, name: name, sixteenBitGray: sixteenBitGray))
@@ -86,6 +102,7 @@ public enum ImageDecoder {
             case .png: image_codec_decode_png(start, bytes.count, maximumPixelCount, &picture, message)
             case .jpeg: image_codec_decode_jpeg(start, bytes.count, maximumPixelCount, &picture, message)
             case .tiff: image_codec_decode_tiff(start, bytes.count, maximumPixelCount, &picture, message)
+            case .dicom, .nifti, .nrrd: preconditionFailure("medical formats have decoders of their own")
             }
         }
         defer { image_codec_free(picture.samples) }

@@ -53,6 +53,14 @@ public enum ImageFile {
     ///
     /// - Throws: ``ImagingError`` with the name.
     public static func size(ofData data: Data, name: String) throws(ImagingError) -> Size {
+        switch data.withUnsafeBytes({ ImageFormat(signatureOf: $0) }) {
+        case .dicom:
+            let layout = try DICOMFile(data: data, name: name).pixelLayout()
+            return Size(width: layout.columns, height: layout.rows)
+        case .nifti: return try NIfTIFile(data: data, name: name).pictureSize()
+        case .nrrd: return try NRRDFile(data: data, name: name).pictureSize()
+        case .png, .jpeg, .tiff, nil: break
+        }
         let outcome: Result<Size, ImagingError> = data.withUnsafeBytes { bytes in
             do throws(ImagingError) {
                 guard let format = ImageFormat(signatureOf: bytes) else {
@@ -62,6 +70,7 @@ public enum ImageFile {
                 case .png: return .success(try pngSize(bytes, name: name))
                 case .jpeg: return .success(try jpegSize(bytes, name: name))
                 case .tiff: return .success(try tiffSize(bytes, name: name))
+                case .dicom, .nifti, .nrrd: preconditionFailure("medical formats have decoders of their own")
                 }
             } catch {
                 return .failure(error)

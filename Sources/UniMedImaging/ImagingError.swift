@@ -4,12 +4,14 @@ public struct ImagingError: Error, Sendable, Equatable, CustomStringConvertible 
     public enum Kind: String, Sendable, Equatable, CaseIterable {
         /// The file is missing or may not be read.
         case unreadableFile = "the file cannot be read"
-        /// The data are neither PNG, JPEG nor TIFF.
-        case unknownFormat = "this is not a PNG, JPEG or TIFF image"
+        /// The data are of no format that is read.
+        case unknownFormat = "this is not a PNG, JPEG, TIFF, DICOM, NIfTI or NRRD image"
         /// The data are truncated or corrupt.
         case malformed = "the image is damaged"
         /// The data are well-formed, of a kind that is not read.
         case unsupported = "this kind of image is not supported"
+        /// The data are well-formed and hold no picture.
+        case noImage = "the file holds no image"
         /// The picture has more pixels than are read.
         case tooLarge = "the image is too large"
         /// There is not enough memory for the picture.

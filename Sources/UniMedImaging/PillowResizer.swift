@@ -1,3 +1,5 @@
+import CImageCodecs
+
 /// Bicubic resizing whose pixels equal those of Pillow 10's `Image.resize(size, Image.BICUBIC)`.
 ///
 /// The kernel is the cubic convolution with a = -0.5, stretched by the scale when the picture shrinks (so that it is
@@ -25,8 +27,8 @@ public enum PillowResizer {
 
     /// The source range and the fixed-point weights of every position of a side.
     private struct Weights {
-        var starts: [Int]
-        var counts: [Int]
+        var starts: [Int32]
+        var counts: [Int32]
         /// `stride` weights for each position, of which `counts` are used.
         var values: [Int32]
         var stride: Int
@@ -56,8 +58,29 @@ public enum PillowResizer {
                     let weight = (sum == 0 ? unrounded[tap] : unrounded[tap] / sum) * Double(1 << precisionBits)
                     values[position * stride + tap] = Int32(weight < 0 ? weight - 0.5 : weight + 0.5)
                 }
-                starts.append(start)
-                counts.append(count)
+                starts.append(Int32(start))
+                counts.append(Int32(count))
+            }
+        }
+
+        /// Calls a closure with the weights as the passes in C take them.
+        func withCodecWeights(_ body: (inout image_codec_weights) -> Void) {
+            starts.withUnsafeBufferPointer { starts in
+                counts.withUnsafeBufferPointer { counts in
+                    values.withUnsafeBufferPointer { values in
+                        guard let first = starts.baseAddress, let numbers = counts.baseAddress,
+                            let factors = values.baseAddress
+                        else { return }
+                        var weights = image_codec_weights(
+                            count: starts.count,
+                            starts: first,
+                            counts: numbers,
+                            values: factors,
+                            stride: stride
+                        )
+                        body(&weights)
+                    }
+                }
             }
         }
 
@@ -70,60 +93,29 @@ public enum PillowResizer {
         }
     }
 
-    @inline(__always)
-    private static func clipped(_ sum: Int32) -> UInt8 {
-        UInt8(truncatingIfNeeded: max(0, min(255, sum >> precisionBits)))
-    }
-
     private static func resizeRows(_ image: RGBImage, width: Int) -> RGBImage {
         let weights = Weights(from: image.width, to: width)
-        let (sourceWidth, height) = (image.width, image.height)
-        let half: Int32 = 1 << (precisionBits - 1)
-        let pixels = [UInt8](unsafeUninitializedCapacity: width * height * 3) { target, count in
+        let pixels = [UInt8](unsafeUninitializedCapacity: width * image.height * 3) { target, count in
             image.pixels.withUnsafeBufferPointer { source in
-                weights.values.withUnsafeBufferPointer { values in
-                    for y in 0..<height {
-                        let row = y * sourceWidth * 3
-                        for x in 0..<width {
-                            var (red, green, blue) = (half, half, half)
-                            var offset = row + 3 * weights.starts[x]
-                            let first = x * weights.stride
-                            for tap in first..<first + weights.counts[x] {
-                                let weight = values[tap]
-                                red &+= Int32(source[offset]) &* weight
-                                green &+= Int32(source[offset + 1]) &* weight
-                                blue &+= Int32(source[offset + 2]) &* weight
-                                offset += 3
-                            }
-                            let pixel = 3 * (y * width + x)
-                            target[pixel] = clipped(red)
-                            target[pixel + 1] = clipped(green)
-                            target[pixel + 2] = clipped(blue)
-                        }
-                    }
+                weights.withCodecWeights { weights in
+                    guard let from = source.baseAddress, let to = target.baseAddress else { return }
+                    let status = image_codec_resize_rows(from, image.width, image.height, 3, &weights, to)
+                    precondition(UInt32(bitPattern: status) == IMAGE_CODEC_OK.rawValue, "there is memory for some rows")
                 }
             }
-            count = width * height * 3
+            count = width * image.height * 3
         }
-        return RGBImage(width: width, height: height, pixels: pixels)
+        return RGBImage(width: width, height: image.height, pixels: pixels)
     }
 
     private static func resizeColumns(_ image: RGBImage, height: Int) -> RGBImage {
         let weights = Weights(from: image.height, to: height)
         let rowCount = image.width * 3
-        let half: Int32 = 1 << (precisionBits - 1)
         let pixels = [UInt8](unsafeUninitializedCapacity: rowCount * height) { target, count in
             image.pixels.withUnsafeBufferPointer { source in
-                withUnsafeTemporaryAllocation(of: Int32.self, capacity: rowCount) { sums in
-                    for y in 0..<height {
-                        for x in 0..<rowCount { sums[x] = half }
-                        for tap in 0..<weights.counts[y] {
-                            let weight = weights.values[y * weights.stride + tap]
-                            let row = (weights.starts[y] + tap) * rowCount
-                            for x in 0..<rowCount { sums[x] &+= Int32(source[row &+ x]) &* weight }
-                        }
-                        for x in 0..<rowCount { target[y * rowCount + x] = clipped(sums[x]) }
-                    }
+                weights.withCodecWeights { weights in
+                    guard let from = source.baseAddress, let to = target.baseAddress else { return }
+                    image_codec_resize_columns(from, rowCount, &weights, to)
                 }
             }
             count = rowCount * height

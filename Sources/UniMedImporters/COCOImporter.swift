@@ -123,7 +123,7 @@ public struct COCOImporter: DatasetImporter {
                 pictures.append((picture.id, reference))
                 report.imported(1, "image")
             } catch {
-                report.skipped("image", because: error.reason, item: "\(stem) image \(number + 1)")
+                report.skipped("image", error, item: "\(stem) image \(number + 1)")
             }
         }
         var objects: [Int: [(item: String, name: String, box: Result<BoundingBox, Skip>)]] = [:]
@@ -139,7 +139,7 @@ public struct COCOImporter: DatasetImporter {
                 objects[object.image_id, default: []].append((item, name, Self.box(of: object)))
             } catch {
                 report.found(1, "box")
-                report.skipped("box", because: error.reason, item: item)
+                report.skipped("box", error, item: item)
             }
         }
         for (id, reference) in pictures {

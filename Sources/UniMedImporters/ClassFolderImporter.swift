@@ -71,7 +71,7 @@ public struct ClassFolderImporter: DatasetImporter {
                 )
                 report.imported(1, "image")
             } catch {
-                report.skipped("image", because: error.reason, item: path)
+                report.skipped("image", error, item: path)
             }
         }
         let classes = Set(pictures.map(\.label)).sorted()

@@ -98,7 +98,7 @@ public struct ConversationImporter: DatasetImporter {
                 try add(try record.result.get(), item: item, to: &drafts, report: &report)
                 report.imported(1, "record")
             } catch {
-                report.skipped("record", because: error.reason, item: item)
+                report.skipped("record", error, item: item)
             }
         }
         return drafts.finish(report: &report)
@@ -149,7 +149,7 @@ public struct ConversationImporter: DatasetImporter {
                 report.imported(1, "turn")
                 drafts.add(sample, split: split, item: turn, report: &report)
             } catch {
-                report.skipped("turn", because: error.reason, item: turn)
+                report.skipped("turn", error, item: turn)
             }
             position += 2
         }

@@ -124,7 +124,10 @@ public protocol DatasetImporter: Sendable {
 
     /// The picture of a reference in the samples, in its original size.
     ///
-    /// - Parameter reference: One of the references that ``importSamples(report:)`` made.
+    /// Of a volume the slices are asked for, one by one and in order: see `ImageReference.pictures`, and ``VolumeStack`` for
+    /// a volume in memory.
+    ///
+    /// - Parameter reference: One of the references that ``importSamples(report:)`` made, or a slice of one.
     /// - Returns: As many pixels as the reference says.
     /// - Throws: `ImagingError` when the picture cannot be decoded.
     func picture(_ reference: ImageReference) throws(ImagingError) -> RGBImage

@@ -106,6 +106,10 @@ public struct ImporterRegistry: Sendable {
             (root, options) throws(ImportError) in
             try ClassFolderImporter(root: root, options: options)
         },
+        Entry(name: "dicom", summary: "A folder of DICOM files and a table of questions and answers: all but qa.") {
+            (root, options) throws(ImportError) in
+            try DICOMImporter(root: root, options: options)
+        },
         Entry(name: "coco", summary: "Boxes in the layout of COCO: rec, reg.") { (root, options) throws(ImportError) in
             try COCOImporter(root: root, options: options)
         },
@@ -115,9 +119,9 @@ public struct ImporterRegistry: Sendable {
         },
     ]
 
-    /// The 2-D sets of MedMNIST v2, each by the name of its file.
+    /// The sets of MedMNIST v2, each by the name of its file.
     private static let medMNIST = MedMNISTImporter.subsets.map { subset in
-        Entry(name: subset.name, summary: "MedMNIST v2, \(subset.name): cls.") {
+        Entry(name: subset.name, summary: "MedMNIST v2, \(subset.name)\(subset.isVolume ? ", volumes" : ""): cls.") {
             (root, options) throws(ImportError) in
             try MedMNISTImporter(root: root, subset: subset.name, options: options)
         }

@@ -60,7 +60,16 @@ public struct LabelMaskImporter: DatasetImporter {
         try checkLayout()
         let names = try labelNames()
         let pictures = try relativePaths(in: images)
-        let masks = try relativePaths(in: masks).reduce(into: [String: String]()) { $0[Self.stem(of: $1)] = $1 }
+        var masks: [String: String] = [:]
+        for path in try relativePaths(in: self.masks) where masks.updateValue(path, forKey: Self.stem(of: path)) != nil
+        {
+            throw ImportError(
+                .invalid,
+                "two masks differ in nothing but their ending",
+                file: folder.url("\(self.masks)/\(path)").path,
+                importer: Self.name
+            )
+        }
         let folders = try folder.names(in: images)
         let areSplit = folders.allSatisfy { Split(word: $0) != nil && folder.isFolder("\(images)/\($0)") }
         var drafts = SampleDrafts(dataset: dataset, folder: folder, options: options)
@@ -89,7 +98,7 @@ public struct LabelMaskImporter: DatasetImporter {
                     report: &report
                 )
             } catch {
-                report.skipped("image", because: error.reason, item: path)
+                report.skipped("image", error, item: path)
             }
         }
         report.found(masks.count, "mask")
@@ -143,19 +152,20 @@ public struct LabelMaskImporter: DatasetImporter {
     private func labelNames() throws(ImportError) -> [UInt8: String] {
         let url = folder.url(labels)
         let texts = try importing(Self.name) { () throws(DataError) in
-            try DataFile.readJSON([String: String].self, from: url)
+            try JSONMembers<String>(contentsOf: url)
         }
+        func invalid(_ problem: String, _ label: String) -> ImportError {
+            ImportError(.invalid, problem, file: url.path, field: label, importer: Self.name)
+        }
+        if let label = texts.repeated.first { throw invalid("the label has two names", label) }
         var names: [UInt8: String] = [:]
-        for (text, name) in texts {
+        for member in texts.members {
+            let text = member.name
+            let name = (try? member.result.get()) ?? ""
             guard let label = UInt8(text), label > 0, !name.collapsed.isEmpty else {
-                throw ImportError(
-                    .invalid,
-                    "expected a label from 1 to 255 with a name, found '\(name)'",
-                    file: url.path,
-                    field: text,
-                    importer: Self.name
-                )
+                throw invalid("expected a label from 1 to 255 with a name, found '\(name)'", text)
             }
+            guard names[label] == nil else { throw invalid("the label has two names", text) }
             names[label] = options.objectNames[name] ?? name.collapsed
         }
         return names

@@ -52,7 +52,7 @@ public struct LabelTableImporter: DatasetImporter {
 
     /// The files that the result depends on: the table, and every picture in the folder.
     public func sourceFiles() throws(ImportError) -> [SourceFile] {
-        try folder.files([try table()] + folder.filesBelow("").filter(DatasetFolder.isImageName))
+        try folder.files([try tablePath()] + folder.filesBelow("").filter(DatasetFolder.isImageName))
     }
 
     /// The picture of a reference, decoded.
@@ -70,14 +70,17 @@ public struct LabelTableImporter: DatasetImporter {
 
     /// Reads the data set.
     public func importSamples(report: inout ImportReport) throws(ImportError) -> ImportedDataset {
-        let url = folder.url(try table())
-        let data = try importing(Self.name) { () throws(DataError) in try DataFile.read(url) }
-        var reader = DelimitedText(data, delimiter: delimiter, encoding: encoding)
-        let columns = try Columns(reader.next(), options: options, file: url.path)
+        let table = try DelimitedTable(
+            contentsOf: folder.url(try tablePath()),
+            delimiter: delimiter,
+            encoding: encoding,
+            importer: Self.name
+        )
+        let columns = try Columns(table, options: options)
         var drafts = SampleDrafts(dataset: dataset, folder: folder, options: options)
         var rows: [Row] = []
         var images: Set<ImageReference> = []
-        while let record = reader.next() {
+        for record in table.rows {
             let item = "row at line \(record.line)"
             report.found(1, "row")
             do throws(Skip) {
@@ -86,7 +89,7 @@ public struct LabelTableImporter: DatasetImporter {
                 rows.append(row)
                 report.imported(1, "row")
             } catch {
-                report.skipped("row", because: error.reason, item: item)
+                report.skipped("row", error, item: item)
             }
         }
         let classes = Set(rows.map(\.label)).sorted()
@@ -113,7 +116,6 @@ public struct LabelTableImporter: DatasetImporter {
         item: String,
         drafts: inout SampleDrafts
     ) throws(Skip) -> Row {
-        guard fields.count == columns.count else { throw Skip("the row has not as many fields as the header") }
         let label = fields[columns.label].collapsed
         guard !label.isEmpty else { throw Skip("no label") }
         let name = fields[columns.image].trimmingCharacters(in: .whitespaces)
@@ -140,42 +142,24 @@ public struct LabelTableImporter: DatasetImporter {
         )
     }
 
-    private func table() throws(ImportError) -> String {
+    private func tablePath() throws(ImportError) -> String {
         try folder.onlyFile(options.settings["file"], ending: delimiter == .tab ? ".tsv" : ".csv", setting: "file")
     }
 
     /// Where the columns are.
     private struct Columns {
-        let count: Int
         let image: Int
         let label: Int
         let split: Int?
         let group: Int?
 
-        init(_ header: DelimitedText.Record?, options: ImportOptions, file: String) throws(ImportError) {
-            func fault(_ problem: String, _ field: String? = nil) -> ImportError {
-                ImportError(.malformed, problem, file: file, line: 1, field: field, importer: LabelTableImporter.name)
-            }
-            guard let header else { throw fault("the table is empty") }
-            let names: [String]
-            switch header.fields {
-            case .success(let fields): names = fields.map { $0.trimmingCharacters(in: .whitespaces) }
-            case .failure(let skip): throw fault(skip.reason)
-            }
-            func column(_ name: String) throws(ImportError) -> Int {
-                guard let index = names.firstIndex(of: name) else {
-                    throw fault("no such column; there are \(names.joined(separator: ", "))", name)
-                }
-                guard names.lastIndex(of: name) == index else { throw fault("there are two such columns", name) }
-                return index
-            }
+        init(_ table: DelimitedTable, options: ImportOptions) throws(ImportError) {
             func optionalColumn(_ setting: String) throws(ImportError) -> Int? {
                 guard let name = options.settings[setting] else { return nil }
-                return try column(name)
+                return try table.column(name)
             }
-            count = names.count
-            image = try column(options.settings["imageColumn"] ?? "image")
-            label = try column(options.settings["labelColumn"] ?? "label")
+            image = try table.column(options.settings["imageColumn"] ?? "image")
+            label = try table.column(options.settings["labelColumn"] ?? "label")
             split = try optionalColumn("splitColumn")
             group = try optionalColumn("groupColumn")
         }

@@ -13,11 +13,14 @@ public import UniMedImaging
 /// The rules are Uni-Med's (B.1): reports without findings and those with findings of more than 800 characters are left
 /// out, every view is a sample of its own, all of the test table is for testing, and 9,997 samples drawn by the seed are
 /// for training. A patient of the test table is never in training. The fractions of the options are not used.
+/// The setting `encoding` is that of the tables in CSV, `utf8` (the default) or `latin1`.
 public struct MIMICCXRImporter: DatasetImporter {
     /// The importer's name.
     public static let name = "mimic-cxr"
     /// The version of what this importer makes of the same files.
     public static let version = 1
+    /// The names of the settings.
+    public static let settingNames = ["encoding"]
     /// The number of training samples in Uni-Med.
     public static let paperTrainCount = 9_997
     /// The most characters of findings.
@@ -28,6 +31,7 @@ public struct MIMICCXRImporter: DatasetImporter {
     private let folder: DatasetFolder
     private let options: ImportOptions
     private let trainCount: Int?
+    private let encoding: DelimitedText.Encoding
 
     /// Makes an importer of a folder.
     ///
@@ -41,7 +45,7 @@ public struct MIMICCXRImporter: DatasetImporter {
         options: ImportOptions = ImportOptions(),
         trainCount: Int? = paperTrainCount
     ) throws(ImportError) {
-        try options.validate()
+        try options.validate(settings: Self.settingNames)
         if let trainCount, trainCount < 0 {
             throw ImportError(.invalid, "expected a number of samples, found \(trainCount)", field: "trainCount")
         }
@@ -49,11 +53,12 @@ public struct MIMICCXRImporter: DatasetImporter {
         folder = DatasetFolder(root: root, importer: Self.name)
         self.options = options
         self.trainCount = trainCount
+        encoding = try options.choice("encoding", default: .utf8)
     }
 
     /// The options that the result depends on.
     public var settings: [String: String] {
-        ["seed": "\(options.seed)", "trainCount": trainCount.map(String.init) ?? "all"]
+        ["seed": "\(options.seed)", "trainCount": trainCount.map(String.init) ?? "all", "encoding": encoding.rawValue]
     }
 
     /// The files that the result depends on: the tables, which stand for the images they name.
@@ -91,11 +96,11 @@ public struct MIMICCXRImporter: DatasetImporter {
             var taken: [(Candidate, ImageReference)] = []
             for candidate in candidates {
                 if split == .train, testPatients.contains(candidate.patient) {
-                    report.skipped("rg", because: "the patient is in the test split", item: candidate.id)
+                    report.skipped("rg", Skip(rule: "the patient is in the test split"), item: candidate.id)
                     continue
                 }
                 guard taken.count < places else {
-                    report.skipped(1, "rg", because: "not in the selection")
+                    report.skipped(1, "rg", byRule: "not in the selection")
                     continue
                 }
                 do throws(ImagingError) {
@@ -129,8 +134,7 @@ public struct MIMICCXRImporter: DatasetImporter {
             }
         }
         if trainCount == Self.paperTrainCount {
-            PaperCounts(task: .reportGeneration, train: Self.paperTrainCount, test: 3_858)
-                .check(result.samples, report: &report)
+            PaperCounts.check(Self.name, result.samples, report: &report)
         }
         return result
     }
@@ -140,13 +144,14 @@ public struct MIMICCXRImporter: DatasetImporter {
         used: inout Set<String>,
         report: inout ImportReport
     ) throws(ImportError) -> [Candidate] {
-        let rows = try ReportTable(path, in: folder).rows
+        let columns = [Self.pathColumns, Self.findingsColumns + Self.impressionColumns + Self.textColumns]
+        let rows = try ReportTable(path, in: folder, columns: columns, encoding: encoding).rows
         report.found(rows.count, "rg")
         var candidates: [Candidate] = []
         for row in rows {
             switch row.fields.flatMap({ Self.candidate($0, id: row.id) }) {
             case .failure(let skip):
-                report.skipped("rg", because: skip.reason, item: row.id)
+                report.skipped("rg", skip, item: row.id)
             case .success(let candidate):
                 guard used.insert(candidate.path).inserted else {
                     report.skipped("rg", because: "the image is listed twice", item: row.id)
@@ -158,8 +163,13 @@ public struct MIMICCXRImporter: DatasetImporter {
         return candidates
     }
 
+    private static let pathColumns = ["image_path", "img_path", "path", "image"]
+    private static let findingsColumns = ["findings", "Findings", "FINDINGS"]
+    private static let impressionColumns = ["impression", "Impression", "IMPRESSION"]
+    private static let textColumns = ["label", "caption", "report", "text"]
+
     private static func candidate(_ fields: [String: String], id: String) -> Result<Candidate, Skip> {
-        guard let path = fields.firstText(of: ["image_path", "img_path", "path", "image"]) else {
+        guard let path = fields.firstText(of: pathColumns) else {
             return .failure(Skip("no image path"))
         }
         let parts = path.split(separator: "/").map(String.init).suffix(4)
@@ -174,17 +184,17 @@ public struct MIMICCXRImporter: DatasetImporter {
 
     /// Findings and impression, one after the other.
     private static func report(of fields: [String: String]) -> Result<String, Skip> {
-        var findings = fields.firstText(of: ["findings", "Findings", "FINDINGS"])
-        var impression = fields.firstText(of: ["impression", "Impression", "IMPRESSION"])
+        var findings = fields.firstText(of: findingsColumns)
+        var impression = fields.firstText(of: impressionColumns)
         if findings == nil, impression == nil {
-            guard let text = fields.firstText(of: ["label", "caption", "report", "text"]) else {
+            guard let text = fields.firstText(of: textColumns) else {
                 return .failure(Skip("no report"))
             }
             (findings, impression) = sections(of: text)
         }
-        guard let findings, !findings.isEmpty else { return .failure(Skip("no findings")) }
+        guard let findings, !findings.isEmpty else { return .failure(Skip(rule: "no findings")) }
         guard findings.count <= maximumFindings else {
-            return .failure(Skip("findings of more than \(maximumFindings) characters"))
+            return .failure(Skip(rule: "findings of more than \(maximumFindings) characters"))
         }
         return .success([findings, impression ?? ""].filter { !$0.isEmpty }.joined(separator: " "))
     }

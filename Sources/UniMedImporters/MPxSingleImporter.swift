@@ -7,12 +7,15 @@ public import UniMedImaging
 /// Layout: `MedPix_single_train.csv` and `MedPix_single_test.csv` (of RadFM_data_csv) with the columns `name` (the
 /// image), `context` and `type`; `images/<name>` (of MedPix-Images). Rows of the type `caption` are reports; those
 /// whose answer is a modality or a plane are no reports and are left out. Without a `type` column every row is one.
-/// The splits are RadFM's, as in Uni-Med; an image of the test table is never in training.
+/// The splits are RadFM's, as in Uni-Med; an image of the test table is never in training. The setting `encoding` is that
+/// of the tables, `utf8` (the default) or `latin1`.
 public struct MPxSingleImporter: DatasetImporter {
     /// The importer's name.
     public static let name = "mpx-single"
     /// The version of what this importer makes of the same files.
     public static let version = 1
+    /// The names of the settings.
+    public static let settingNames = ["encoding"]
 
     private static let tables: [(path: String, split: Split)] = [
         ("MedPix_single_test.csv", .test), ("MedPix_single_train.csv", .train),
@@ -21,18 +24,20 @@ public struct MPxSingleImporter: DatasetImporter {
     /// The data set's name in the samples.
     public let dataset: String
     private let folder: DatasetFolder
+    private let encoding: DelimitedText.Encoding
 
     /// Makes an importer of a folder.
     ///
     /// - Throws: ``ImportError`` when an option is not allowed.
     public init(root: URL, options: ImportOptions = ImportOptions()) throws(ImportError) {
-        try options.validate()
+        try options.validate(settings: Self.settingNames)
         dataset = options.dataset ?? Self.name
         folder = DatasetFolder(root: root, importer: Self.name)
+        encoding = try options.choice("encoding", default: .utf8)
     }
 
-    /// None: the splits are those of the tables.
-    public var settings: [String: String] { [:] }
+    /// The encoding of the tables; the splits are theirs.
+    public var settings: [String: String] { ["encoding": encoding.rawValue] }
 
     /// The files that the result depends on.
     public func sourceFiles() throws(ImportError) -> [SourceFile] {
@@ -49,12 +54,12 @@ public struct MPxSingleImporter: DatasetImporter {
         var result = ImportedDataset()
         var testImages: Set<String> = []
         for (path, split) in try tables() {
-            let rows = try ReportTable(path, in: folder).rows
+            let rows = try ReportTable(path, in: folder, columns: [["name"], ["context"]], encoding: encoding).rows
             report.found(rows.count, "rg")
             for row in rows {
                 switch row.fields.flatMap({ sample($0, id: row.id, split: split, testImages: testImages) }) {
                 case .failure(let skip):
-                    report.skipped("rg", because: skip.reason, item: row.id)
+                    report.skipped("rg", skip, item: row.id)
                 case .success(let sample):
                     report.imported(1, "rg")
                     result.samples.append(sample)
@@ -69,7 +74,7 @@ public struct MPxSingleImporter: DatasetImporter {
                 ImageAnnotation(dataset: dataset, split: sample.split, image: image, text: sample.answer)
             )
         }
-        PaperCounts(task: .reportGeneration, train: 31_416, test: 6_664).check(result.samples, report: &report)
+        PaperCounts.check(Self.name, result.samples, report: &report)
         return result
     }
 
@@ -80,14 +85,15 @@ public struct MPxSingleImporter: DatasetImporter {
         testImages: Set<String>
     ) -> Result<Sample, Skip> {
         if let type = fields["type"]?.collapsed, type != "caption" {
-            return .failure(Skip(["modality", "plane"].contains(type) ? "a \(type), not a caption" : "not a caption"))
+            let isAnswer = ["modality", "plane"].contains(type)
+            return .failure(isAnswer ? Skip(rule: "a \(type), not a caption") : Skip("not a caption"))
         }
         guard let name = fields["name"]?.trimmingCharacters(in: .whitespaces), !name.isEmpty, !name.contains(".."),
             !name.hasPrefix("/")
         else { return .failure(Skip("no image name")) }
         guard let caption = fields.firstText(of: ["context"]) else { return .failure(Skip("no caption")) }
         let path = "images/\(name)"
-        guard !testImages.contains(path) else { return .failure(Skip("the image is in the test split")) }
+        guard !testImages.contains(path) else { return .failure(Skip(rule: "the image is in the test split")) }
         guard folder.isFile(path) else { return .failure(Skip("no image file")) }
         let image: ImageReference
         do {

@@ -3,7 +3,7 @@ import Synchronization
 public import UniMedData
 public import UniMedImaging
 
-/// MedMNIST v2 (Yang et al., 2023), small pictures with a class: cls.
+/// MedMNIST v2 (Yang et al., 2023), small pictures or volumes with a class: cls.
 ///
 /// Layout: `<name>.npz` at 28 pixels or `<name>_{64,128,224}.npz` (of several the largest is read), with
 /// `{train,val,test}_images`, bytes of `[count, height, width]` or `[count, height, width, 3]`, and `…_labels`,
@@ -11,7 +11,8 @@ public import UniMedImaging
 /// are the publisher's. The questions of DermaMNIST and OrganSMNIST are Uni-Med's (appendix C); the others are made
 /// likewise. The names of the classes are the publisher's, without the abbreviations that are not words.
 ///
-/// The 3-D sets, whose arrays have one dimension more, are refused.
+/// The 3-D sets, `[count, slices, height, width]` at 28 or (`<name>_64.npz`) 64 voxels a side, become volumes whose slices
+/// follow the first of the three dimensions.
 public struct MedMNISTImporter: DatasetImporter {
     /// One of the sets.
     public struct Subset: Sendable, Equatable {
@@ -25,9 +26,19 @@ public struct MedMNISTImporter: DatasetImporter {
         public let isMultiLabel: Bool
         /// How the pictures were taken.
         public let modality: String
+        /// Whether the pictures are volumes.
+        public let isVolume: Bool
 
-        init(_ name: String, subject: String, modality: String, isMultiLabel: Bool = false, classes: [String]) {
+        init(
+            _ name: String,
+            subject: String,
+            modality: String,
+            isMultiLabel: Bool = false,
+            isVolume: Bool = false,
+            classes: [String]
+        ) {
             self.name = name
+            self.isVolume = isVolume
             self.subject = subject
             self.classes = classes
             self.isMultiLabel = isMultiLabel
@@ -49,8 +60,58 @@ public struct MedMNISTImporter: DatasetImporter {
         "right lung", "pancreas", "spleen",
     ]
 
-    /// The twelve 2-D sets.
-    public static let subsets = [
+    /// All sets: the twelve of pictures, then the six of volumes.
+    public static let subsets = pictureSubsets + volumeSubsets
+
+    private static let volumeSubsets = [
+        Subset(
+            "organmnist3d",
+            subject: "CT volume",
+            modality: "CT",
+            isVolume: true,
+            classes: [
+                "liver", "right kidney", "left kidney", "right femur", "left femur", "bladder", "heart", "right lung",
+                "left lung", "spleen", "pancreas",
+            ]
+        ),
+        Subset(
+            "nodulemnist3d",
+            subject: "CT volume of a lung nodule",
+            modality: "CT",
+            isVolume: true,
+            classes: ["benign", "malignant"]
+        ),
+        Subset(
+            "adrenalmnist3d",
+            subject: "shape of an adrenal gland in a CT volume",
+            modality: "CT",
+            isVolume: true,
+            classes: ["normal", "hyperplasia"]
+        ),
+        Subset(
+            "fracturemnist3d",
+            subject: "CT volume of a rib",
+            modality: "CT",
+            isVolume: true,
+            classes: ["buckle rib fracture", "nondisplaced rib fracture", "displaced rib fracture"]
+        ),
+        Subset(
+            "vesselmnist3d",
+            subject: "shape of a brain vessel in an MR angiography volume",
+            modality: "MRA",
+            isVolume: true,
+            classes: ["vessel", "aneurysm"]
+        ),
+        Subset(
+            "synapsemnist3d",
+            subject: "electron microscope volume of a synapse",
+            modality: "electron microscopy",
+            isVolume: true,
+            classes: ["inhibitory synapse", "excitatory synapse"]
+        ),
+    ]
+
+    private static let pictureSubsets = [
         Subset(
             "dermamnist",
             subject: "multi-source dermatoscopic image of common pigmented skin lesions",
@@ -167,11 +228,20 @@ public struct MedMNISTImporter: DatasetImporter {
     /// The picture of a reference.
     public func picture(_ reference: ImageReference) throws(ImagingError) -> RGBImage {
         let parts = reference.path.split(separator: "/").map(String.init)
-        guard parts.count == 3, let index = Int(parts[2]), Self.splitNames.contains(where: { $0.name == parts[1] })
+        let slice = subset.isVolume ? ImageReference.sliceParts(ofPath: parts.last ?? "") : nil
+        guard parts.count == 3, let index = Int(slice?.path ?? parts[2]), (slice != nil) == subset.isVolume,
+            Self.splitNames.contains(where: { $0.name == parts[1] })
         else { throw ImagingError(.unreadableFile, file: reference.path, detail: "no picture has this path") }
         do throws(DataError) {
             let archive = try self.archive.open(folder.url(parts[0]))
-            let bytes = try archive.row(index, of: "\(parts[1])_images")
+            var bytes = try archive.row(index, of: "\(parts[1])_images")
+            if let slice {
+                let start = slice.slice * reference.width * reference.height
+                guard start + reference.width * reference.height <= bytes.count else {
+                    throw DataError(.mismatch, "the volume has no such slice")
+                }
+                bytes = Array(bytes[start..<start + reference.width * reference.height])
+            }
             let pixelCount = reference.width * reference.height
             if bytes.count == 3 * pixelCount {
                 return RGBImage(width: reference.width, height: reference.height, pixels: bytes)
@@ -198,10 +268,7 @@ public struct MedMNISTImporter: DatasetImporter {
                 try add(name, split: split, path: path, archive: archive, to: &result, report: &report)
             }
         }
-        for (name, train, test) in [("dermamnist", 7_007, 2_005), ("organsmnist", 13_932, 8_827)]
-        where name == subset.name {
-            PaperCounts(task: .imageClassification, train: train, test: test).check(result.samples, report: &report)
-        }
+        PaperCounts.check(subset.name, result.samples, report: &report)
         return result
     }
 
@@ -222,10 +289,12 @@ public struct MedMNISTImporter: DatasetImporter {
             throw DataError(.mismatch, problem, file: url.path, field: "\(name)_labels")
         }
         let isColour = images.shape.count == 4 && images.shape[3] == 3
-        guard images.shape.count == 3 || isColour else {
-            let problem =
-                "expected pictures of [count, height, width] or [count, height, width, 3]; volumes are not read"
-            throw DataError(.invalid, problem, file: url.path, field: "\(name)_images")
+        guard subset.isVolume ? images.shape.count == 4 : images.shape.count == 3 || isColour else {
+            let expected =
+                subset.isVolume
+                ? "volumes of [count, slices, height, width]"
+                : "pictures of [count, height, width] or [count, height, width, 3]; this is no set of volumes"
+            throw DataError(.invalid, "expected " + expected, file: url.path, field: "\(name)_images")
         }
         let perPicture = subset.isMultiLabel ? subset.classes.count : 1
         guard labels.rowSize == perPicture else {
@@ -244,8 +313,9 @@ public struct MedMNISTImporter: DatasetImporter {
             }
             let image = ImageReference(
                 path: "\(path)/\(name)/\(index)",
-                width: images.shape[2],
-                height: images.shape[1]
+                width: images.shape[subset.isVolume ? 3 : 2],
+                height: images.shape[subset.isVolume ? 2 : 1],
+                volume: subset.isVolume ? VolumeReference(slices: images.shape[1]) : nil
             )
             for kind in ["image", kind] { report.imported(1, kind) }
             result.samples.append(

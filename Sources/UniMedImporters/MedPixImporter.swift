@@ -101,18 +101,18 @@ public struct MedPixImporter: DatasetImporter {
     public func importSamples(report: inout ImportReport) throws(ImportError) -> ImportedDataset {
         let path = try folder.firstFile(of: [Self.descriptionsPath])
         let records = try importing(Self.name) { () throws(DataError) in
-            try DataFile.readJSON([Record].self, from: folder.url(path))
+            try DataFile.readJSON([LenientRecord<Record>].self, from: folder.url(path))
         }
-        let splits = try caseSplits(of: records)
+        let splits = try caseSplits(of: records.compactMap { try? $0.result.get() })
         let kinds = Kind.allCases.map(\.reportKind)
         for kind in ["image"] + kinds { report.found(records.count, kind) }
         var result = ImportedDataset()
         var names: Set<String> = []
-        for (index, record) in records.enumerated() {
-            let item = record.image ?? "record \(index + 1)"
-            switch usable(record, splits: splits, names: &names) {
+        for (index, entry) in records.enumerated() {
+            let item = (try? entry.result.get().image) ?? "record \(index + 1)"
+            switch entry.result.flatMap({ usable($0, splits: splits, names: &names) }) {
             case .failure(let skip):
-                for kind in ["image"] + kinds { report.skipped(kind, because: skip.reason, item: item) }
+                for kind in ["image"] + kinds { report.skipped(kind, skip, item: item) }
             case .success(let usable):
                 report.imported(1, "image")
                 for kind in Kind.allCases {
@@ -121,7 +121,7 @@ public struct MedPixImporter: DatasetImporter {
                         report.imported(1, kind.reportKind)
                         result.samples.append(sample)
                     case .failure(let skip):
-                        report.skipped(kind.reportKind, because: skip.reason, item: item)
+                        report.skipped(kind.reportKind, skip, item: item)
                     }
                 }
                 result.annotations.append(
@@ -283,7 +283,7 @@ public struct MedPixImporter: DatasetImporter {
         let notScans: Set<String> = ["drawing", "photograph", "gross pathology"]
         for value in [record.details?.plane, record.details?.modality] {
             if let value = value?.collapsed.lowercased(), notScans.contains(value) {
-                return .failure(Skip("the image is a \(value), not a scan"))
+                return .failure(Skip(rule: "the image is a \(value), not a scan"))
             }
         }
         switch record.type?.collapsed.uppercased() {
@@ -295,10 +295,11 @@ public struct MedPixImporter: DatasetImporter {
 
     private static func plane(of record: Record) -> Result<String, Skip> {
         guard let plane = record.details?.plane?.collapsed.lowercased(), !plane.isEmpty else {
-            return .failure(Skip("no plane"))
+            return .failure(Skip(rule: "no plane"))
         }
         if plane == "transverse" { return .success("axial") }
-        return planes.contains(plane) ? .success(plane) : .failure(Skip("not a plane that is asked for: \(plane)"))
+        return planes.contains(plane)
+            ? .success(plane) : .failure(Skip(rule: "not a plane that is asked for: \(plane)"))
     }
 
     private static func region(of record: Record) -> Result<String, Skip> {
@@ -313,7 +314,7 @@ public struct MedPixImporter: DatasetImporter {
             return .failure(Skip("no caption"))
         }
         guard !caption.lowercased().hasPrefix("replace this") else {
-            return .failure(Skip("the caption is a placeholder"))
+            return .failure(Skip(rule: "the caption is a placeholder"))
         }
         return .success(caption)
     }

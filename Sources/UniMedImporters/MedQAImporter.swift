@@ -53,23 +53,25 @@ public struct MedQAImporter: DatasetImporter {
             let name = String(path.dropFirst(Self.folderPath.count + 1).dropLast(".jsonl".count))
             let split = files.count == 1 ? Split.train : Self.split(ofFileNamed: name)
             guard let split else {
-                report.skipped("file", because: "its name is not that of a split", item: path)
+                report.skipped("file", Skip(rule: "its name is not that of a split"), item: path)
                 continue
             }
-            report.imported(1, "file")
+            var isEmpty = true
             try importing(Self.name) { () throws(DataError) in
-                try JSONLines.forEach(Record.self, in: folder.url(path)) { record, line in
+                try JSONLines.forEachResult(Record.self, in: folder.url(path)) { record, line in
                     let id = "\(name)-\(line)"
+                    isEmpty = false
                     report.found(1, kind)
-                    switch sample(record, id: id, split: split) {
+                    switch record.mapError(Skip.init).flatMap({ sample($0, id: id, split: split) }) {
                     case .success(let sample):
                         report.imported(1, kind)
                         result.samples.append(sample)
                     case .failure(let skip):
-                        report.skipped(kind, because: skip.reason, item: id)
+                        report.skipped(kind, skip, item: id)
                     }
                 }
             }
+            report.read(file: path, isEmpty: isEmpty)
         }
         if files.count == 1 {
             let splits = options.splits(of: result.samples.compactMap(\.group), label: dataset)
@@ -78,6 +80,7 @@ public struct MedQAImporter: DatasetImporter {
                 result.samples[index].split = split
             }
         }
+        PaperCounts.check(Self.name, result.samples, report: &report)
         return result
     }
 
@@ -124,11 +127,4 @@ public struct MedQAImporter: DatasetImporter {
         guard !names.isEmpty else { throw folder.missing(Self.folderPath + "/*.jsonl", isFolder: false) }
         return names.map { Self.folderPath + "/" + $0 }
     }
-}
-
-/// Why a record is left out.
-struct Skip: Error {
-    let reason: String
-
-    init(_ reason: String) { self.reason = reason }
 }

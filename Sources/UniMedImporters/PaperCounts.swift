@@ -1,45 +1,91 @@
-import UniMedData
+package import UniMedData
 
-/// The numbers of samples that Uni-Med states for a data set (table 4), to be compared with what was imported.
-struct PaperCounts {
-    let task: MedicalTask
-    let train: Int
-    let test: Int
+/// The numbers of samples that Uni-Med states for its twelve data sets (table 4).
+package struct PaperCounts: Sendable, Equatable {
+    /// Which of the splits the paper's training set is made of.
+    package enum Training: Sendable {
+        /// The training split alone; the validation split of the publisher is not used.
+        case trainingSplit
+        /// Both, because the publisher's training set has no validation split of its own.
+        case trainingAndValidation
+    }
 
-    /// Warns where the counts differ.
+    /// The importer's name in the registry.
+    package let importer: String
+    /// The task.
+    package let task: MedicalTask
+    /// The number of samples for training.
+    package let train: Int
+    /// The number of samples for testing.
+    package let test: Int
+    private let training: Training
+    // Then the sum alone is compared, because the paper's own draw cannot be repeated.
+    private let splitsAreRandom: Bool
+
+    private init(
+        _ importer: String,
+        _ task: MedicalTask,
+        _ train: Int,
+        _ test: Int,
+        training: Training = .trainingSplit,
+        splitsAreRandom: Bool = false
+    ) {
+        self.importer = importer
+        self.task = task
+        self.train = train
+        self.test = test
+        self.training = training
+        self.splitsAreRandom = splitsAreRandom
+    }
+
+    /// Table 4, in its order.
+    package static let all = [
+        PaperCounts("medqa", .questionAnswering, 10_178, 1_273),
+        PaperCounts("pubmedqa", .questionAnswering, 500, 500, training: .trainingAndValidation),
+        PaperCounts("slake", .visualQuestionAnswering, 6_018, 1_014, splitsAreRandom: true),
+        PaperCounts("slake", .referringExpressionComprehension, 1_421, 201, splitsAreRandom: true),
+        PaperCounts("slake", .referringExpressionGeneration, 1_421, 201, splitsAreRandom: true),
+        PaperCounts("path-vqa", .visualQuestionAnswering, 19_755, 6_761),
+        PaperCounts("sa-med2d", .referringExpressionComprehension, 20_000, 4_000),
+        PaperCounts("sa-med2d", .referringExpressionGeneration, 20_000, 4_000),
+        PaperCounts("mimic-cxr", .reportGeneration, 9_997, 3_858),
+        PaperCounts("mpx-single", .reportGeneration, 31_416, 6_664),
+        PaperCounts("dermamnist", .imageClassification, 7_007, 2_005),
+        PaperCounts("organsmnist", .imageClassification, 13_932, 8_827),
+    ]
+
+    /// Compares what was imported with the paper's counts of an importer's data set, for the report.
     ///
     /// Small sets are not the published one (a part of it, a test): nothing is said of those with less than half as many
     /// samples.
     ///
-    /// - Parameter splitsAreRandom: Compares the sum alone, because the paper's own draw cannot be repeated.
-    func check(_ samples: [Sample], report: inout ImportReport, splitsAreRandom: Bool = false) {
-        let (hasTrain, hasTest) = samples.reduce(into: (0, 0)) { counts, sample in
-            guard sample.task == task else { return }
-            if sample.split == .train { counts.0 += 1 } else if sample.split == .test { counts.1 += 1 }
+    /// - Parameters:
+    ///   - importer: The importer's name in the registry.
+    ///   - samples: Its samples.
+    ///   - report: Is given one comparison per task.
+    package static func check(_ importer: String, _ samples: [Sample], report: inout ImportReport) {
+        for counts in all where counts.importer == importer { counts.check(samples, report: &report) }
+    }
+
+    private func check(_ samples: [Sample], report: inout ImportReport) {
+        var (hasTrain, hasTest) = (0, 0)
+        for sample in samples where sample.task == task {
+            switch sample.split {
+            case .train: hasTrain += 1
+            case .validation: if training == .trainingAndValidation { hasTrain += 1 }
+            case .test: hasTest += 1
+            }
         }
         guard 2 * (hasTrain + hasTest) >= train + test else { return }
-        let kind = ImportReport.kind(task: task)
-        if splitsAreRandom {
-            guard hasTrain + hasTest != train + test else { return }
-            report.warn("\(kind): \(hasTrain + hasTest) samples, the paper has \(train + test)")
-        } else if hasTrain != train || hasTest != test {
-            report.warn(
-                "\(kind): \(hasTrain) samples for training and \(hasTest) for testing, the paper has \(train) and \(test)"
+        report.compare(
+            PaperComparison(
+                kind: ImportReport.kind(task: task),
+                train: hasTrain,
+                test: hasTest,
+                paperTrain: train,
+                paperTest: test,
+                splitsAreRandom: splitsAreRandom
             )
-        }
-    }
-}
-
-/// An element of a JSON list that may not be what it should be, without spoiling the others.
-struct Lenient<Value: Decodable>: Decodable {
-    let result: Result<Value, Skip>
-
-    init(from decoder: any Decoder) throws {
-        do {
-            result = .success(try Value(from: decoder))
-        } catch {
-            let field = DataError.decoding(error, file: nil).field?.split(separator: ".").last.map(String.init)
-            result = .failure(Skip(field.map { "the field '\($0)' is missing or of another type" } ?? "not an object"))
-        }
+        )
     }
 }

@@ -22,7 +22,6 @@ public struct PascalVOCImporter: DatasetImporter {
     private static let annotationsPath = "Annotations"
     private static let imagesPath = "JPEGImages"
     private static let splitsPath = "ImageSets/Main"
-    private static let imageExtensions = ["jpg", "jpeg", "png", "JPG", "JPEG", "PNG"]
 
     /// The data set's name in the samples.
     public let dataset: String
@@ -62,7 +61,7 @@ public struct PascalVOCImporter: DatasetImporter {
 
     /// Reads the data set.
     public func importSamples(report: inout ImportReport) throws(ImportError) -> ImportedDataset {
-        let files = try files()
+        let files = try files(report: &report)
         let splits = try splits(of: files.keys)
         report.found(files.count, "image")
         var usable: [UsableImage] = []
@@ -72,7 +71,7 @@ public struct PascalVOCImporter: DatasetImporter {
                 report.imported(1, "image")
                 usable.append(image)
             case .failure(let skip):
-                report.skipped("image", because: skip.reason, item: id)
+                report.skipped("image", skip, item: id)
             }
         }
         let names = Set(usable.flatMap { $0.annotation.objects.map(\.name) }).filter { !$0.isEmpty }.sorted()
@@ -140,14 +139,13 @@ public struct PascalVOCImporter: DatasetImporter {
             let item = "\(image.id) object \(number + 1)"
             switch box(of: object, in: image.reference) {
             case .failure(let skip):
-                for kind in kinds { report.skipped(kind, because: skip.reason, item: item) }
+                for kind in kinds { report.skipped(kind, skip, item: item) }
             case .success(let named):
                 report.imported(1, "box")
                 sound.append(named)
                 for task in referring {
                     guard occurrences[named.name] == 1 else {
-                        let reason = "the name is not unique in the image"
-                        report.skipped(ImportReport.kind(task: task), because: reason, item: item)
+                        report.skipped(ImportReport.kind(task: task), .notUnique, item: item)
                         continue
                     }
                     report.imported(1, ImportReport.kind(task: task))
@@ -207,20 +205,33 @@ public struct PascalVOCImporter: DatasetImporter {
     // MARK: - Files
 
     /// The image and annotation file of every id that has one of them.
-    private func files() throws(ImportError) -> [String: ImageFiles] {
+    private func files(report: inout ImportReport) throws(ImportError) -> [String: ImageFiles] {
         try folder.checkRoot()
         var files: [String: ImageFiles] = [:]
         for path in [Self.annotationsPath, Self.imagesPath] where !folder.isFolder(path) {
             throw folder.missing(path, isFolder: true)
         }
-        for name in try folder.names(in: Self.annotationsPath) where name.hasSuffix(".xml") {
+        for name in try folder.names(in: Self.annotationsPath) {
+            guard name.hasSuffix(".xml") else {
+                report.found(1, "file")
+                report.skipped("file", Skip(rule: "the name is not that of an annotation"), item: name)
+                continue
+            }
             files[String(name.dropLast(4)), default: ImageFiles()].annotation = "\(Self.annotationsPath)/\(name)"
         }
         for name in try folder.names(in: Self.imagesPath) {
-            guard let dot = name.lastIndex(of: "."),
-                Self.imageExtensions.contains(String(name[name.index(after: dot)...]))
-            else { continue }
-            files[String(name[..<dot]), default: ImageFiles()].image = "\(Self.imagesPath)/\(name)"
+            guard DatasetFolder.isImageName(name), let dot = name.lastIndex(of: ".") else {
+                report.found(1, "file")
+                report.skipped("file", Skip(rule: "the name is not that of an image"), item: name)
+                continue
+            }
+            let id = String(name[..<dot])
+            guard files[id]?.image == nil else {
+                report.found(1, "image")
+                report.skipped("image", because: "another image has the same name", item: name)
+                continue
+            }
+            files[id, default: ImageFiles()].image = "\(Self.imagesPath)/\(name)"
         }
         guard !files.isEmpty else {
             throw ImportError(.missing, "no image and no annotation in it", file: folder.root.path, importer: Self.name)
@@ -240,11 +251,8 @@ public struct PascalVOCImporter: DatasetImporter {
             guard folder.isFile(path) else { continue }
             hasList = true
             let url = folder.url(path)
-            let text = try importing(Self.name) { () throws(DataError) in try DataFile.read(url) }
-            for (number, line) in String(decoding: text, as: UTF8.self).split(
-                separator: "\n",
-                omittingEmptySubsequences: false
-            ).enumerated() {
+            let lines = try importing(Self.name) { () throws(DataError) in try DataFile.readLines(url) }
+            for (number, line) in lines.enumerated() {
                 // The lists of single classes have a second column, the lists of all images have one.
                 guard let id = line.split(whereSeparator: \.isWhitespace).first.map(String.init) else { continue }
                 if let other = splits[id], other != split {

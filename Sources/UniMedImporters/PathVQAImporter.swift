@@ -70,14 +70,14 @@ public struct PathVQAImporter: DatasetImporter {
                 let id = "\(file.name)-\(index + 1)"
                 switch sample(record, id: id, file: file, images: &images, result: &result, report: &report) {
                 case .failure(let skip):
-                    report.skipped(kind, because: skip.reason, item: id)
+                    report.skipped(kind, skip, item: id)
                 case .success(let sample):
                     report.imported(1, kind)
                     result.samples.append(sample)
                 }
             }
         }
-        PaperCounts(task: .visualQuestionAnswering, train: 19_755, test: 6_761).check(result.samples, report: &report)
+        PaperCounts.check(Self.name, result.samples, report: &report)
         return result
     }
 
@@ -137,7 +137,7 @@ public struct PathVQAImporter: DatasetImporter {
                 entry = .failure(Skip(error.importReason))
             }
         }
-        if case .failure(let skip) = entry { report.skipped("image", because: skip.reason, item: path) }
+        if case .failure(let skip) = entry { report.skipped("image", skip, item: path) }
         return entry
     }
 

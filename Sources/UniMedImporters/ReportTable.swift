@@ -10,19 +10,36 @@ struct ReportTable {
 
     let rows: [Row]
 
-    init(_ path: String, in folder: DatasetFolder) throws(ImportError) {
+    /// Reads a table.
+    ///
+    /// - Parameters:
+    ///   - path: The file; its ending tells the form.
+    ///   - folder: The folder that it is in.
+    ///   - columns: Columns of which the CSV form must have one of each list.
+    ///   - encoding: The encoding of the CSV form.
+    init(
+        _ path: String,
+        in folder: DatasetFolder,
+        columns required: [[String]],
+        encoding: DelimitedText.Encoding
+    ) throws(ImportError) {
         let url = folder.url(path)
         let name = url.deletingPathExtension().lastPathComponent
         if path.hasSuffix(".json") {
             let list = try importing(folder.importer) { () throws(DataError) in
-                try DataFile.readJSON([Lenient<[String: LooseText]>].self, from: url)
+                try DataFile.readJSON([LenientRecord<[String: LooseText]>].self, from: url)
             }
             rows = list.enumerated().map { index, entry in
                 Row(id: "\(name)-\(index + 1)", fields: entry.result.map { $0.compactMapValues(\.text) })
             }
         } else {
-            rows = try CSVFile(contentsOf: url, importer: folder.importer).rows.enumerated().map { index, row in
-                Row(id: "\(name)-\(index + 1)", fields: row.fields)
+            let table = try DelimitedTable(contentsOf: url, encoding: encoding, importer: folder.importer)
+            for names in required { try table.requireColumn(oneOf: names) }
+            for name in Set(table.columns) { _ = try table.column(name) }
+            let columns = table.columns
+            rows = table.rows.enumerated().map { index, row in
+                let fields = row.fields.map { Dictionary(uniqueKeysWithValues: zip(columns, $0)) }
+                return Row(id: "\(name)-\(index + 1)", fields: fields)
             }
         }
     }
@@ -33,7 +50,11 @@ struct ReportTable {
 
         init(from decoder: any Decoder) throws {
             let container = try decoder.singleValueContainer()
-            text = (try? container.decode(String.self)) ?? (try? container.decode(Int.self)).map(String.init)
+            do {
+                text = try container.decode(String.self)
+            } catch is DecodingError {
+                text = (try? container.decode(Int.self)).map(String.init)
+            }
         }
     }
 }

@@ -115,7 +115,7 @@ public struct SAMed2DImporter: DatasetImporter {
                 for kind in kinds { report.skipped(kind, because: lost.reason, item: lost.path) }
             case .success(let mask):
                 guard selection.modalities?.contains(mask.modality) ?? true else {
-                    for kind in kinds { report.skipped(1, kind, because: "not of a selected modality") }
+                    for kind in kinds { report.skipped(1, kind, byRule: "not of a selected modality") }
                     continue
                 }
                 groups[mask.modality, default: []].append(mask)
@@ -130,11 +130,7 @@ public struct SAMed2DImporter: DatasetImporter {
             take(masks, modality: modality, splits: splits, images: &images, to: &result, report: &report)
         }
         result.annotations = images.annotations.values.sorted { $0.image.path < $1.image.path }
-        if selection == .paper {
-            for task in Self.kinds {
-                PaperCounts(task: task, train: 20_000, test: 4_000).check(result.samples, report: &report)
-            }
-        }
+        if selection == .paper { PaperCounts.check(Self.name, result.samples, report: &report) }
         return result
     }
 
@@ -186,13 +182,13 @@ public struct SAMed2DImporter: DatasetImporter {
             }
             switch box(of: mask, images: &images) {
             case .failure(let skip):
-                for kind in kinds { report.skipped(kind, because: skip.reason, item: mask.path) }
+                for kind in kinds { report.skipped(kind, skip, item: mask.path) }
             case .success(let (image, box)):
                 left[split] = places - 1
                 chosen.append((mask, split, image, box))
             }
         }
-        for kind in kinds { report.skipped(notSelected, kind, because: "not in the selection") }
+        for kind in kinds { report.skipped(notSelected, kind, byRule: "not in the selection") }
         for (mask, split, image, box) in chosen.sorted(by: { $0.mask.path < $1.mask.path }) {
             let name = options.objectNames[mask.structure] ?? mask.structure
             let fields = modality.isEmpty ? nil : ["modality": modality.uppercased()]
@@ -256,11 +252,27 @@ public struct SAMed2DImporter: DatasetImporter {
         let paths: [String]
         if folder.isFile(Self.listPath) {
             let list = try importing(Self.name) { () throws(DataError) in
-                try DataFile.readJSON([String: [String]].self, from: folder.url(Self.listPath))
+                try JSONMembers<[String]>(contentsOf: folder.url(Self.listPath))
             }
             var pairs: [Result<Mask, LostMask>] = []
-            for (image, masks) in list {
-                for mask in masks { pairs.append(published(mask, image: image, names: names)) }
+            var known: Set<String> = []
+            for image in list.members {
+                switch image.result {
+                case .failure(let skip):
+                    pairs.append(.failure(LostMask(path: image.name, reason: "the list of masks: \(skip.reason)")))
+                case .success(let masks):
+                    for path in masks {
+                        let isNew = known.insert(path).inserted
+                        pairs.append(
+                            isNew
+                                ? published(path, image: image.name, names: names)
+                                : .failure(LostMask(path: path, reason: "the mask is listed twice"))
+                        )
+                    }
+                }
+            }
+            for image in list.repeated {
+                pairs.append(.failure(LostMask(path: image, reason: "the image is listed twice")))
             }
             return pairs
         }

@@ -159,11 +159,7 @@ extension SampleDrafts {
             for task in tasks {
                 guard occurrences[object.name] == 1 else {
                     report.found(1, ImportReport.kind(task: task))
-                    report.skipped(
-                        ImportReport.kind(task: task),
-                        because: "the name is not unique in the image",
-                        item: object.item
-                    )
+                    report.skipped(ImportReport.kind(task: task), .notUnique, item: object.item)
                     continue
                 }
                 let sample = Sample(
@@ -226,7 +222,7 @@ extension Sample {
 
 extension DatasetFolder {
     /// The endings of the names of pictures that can be read, in lower case.
-    static let imageExtensions = ["png", "jpg", "jpeg", "tif", "tiff"]
+    static let imageExtensions = ["png", "jpg", "jpeg", "tif", "tiff", "dcm", "nii", "nrrd"]
 
     /// Whether a relative path stays inside its folder.
     static func isInside(_ path: String) -> Bool {
@@ -305,34 +301,5 @@ extension ImportOptions {
             throw ImportError(.invalid, "expected one of \(values), found '\(text)'", field: "settings.\(name)")
         }
         return value
-    }
-}
-
-/// A record of a list that need not be one: the list is read to its end whatever it holds.
-struct LenientRecord<Record: Decodable>: Decodable {
-    let result: Result<Record, Skip>
-
-    init(from decoder: any Decoder) {
-        do {
-            result = .success(try Record(from: decoder))
-        } catch {
-            result = .failure(Skip(DataError.decoding(error, file: nil)))
-        }
-    }
-}
-
-extension Skip {
-    /// The reason of a record that does not decode, without the positions in lists, which differ from record to record.
-    init(_ error: DataError) {
-        guard let field = error.field else {
-            self.init(error.problem)
-            return
-        }
-        let parts = field.split(separator: "[").enumerated().map { number, part in
-            guard number > 0 || field.hasPrefix("["), let end = part.firstIndex(of: "]") else { return String(part) }
-            return String(part[part.index(after: end)...])
-        }
-        let name = parts.joined().trimmingCharacters(in: CharacterSet(charactersIn: "."))
-        self.init(name.isEmpty ? error.problem : "field '\(name)': \(error.problem)")
     }
 }

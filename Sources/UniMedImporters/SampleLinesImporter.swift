@@ -50,18 +50,22 @@ public struct SampleLinesImporter: DatasetImporter {
     public func importSamples(report: inout ImportReport) throws(ImportError) -> ImportedDataset {
         var drafts = SampleDrafts(dataset: dataset, folder: folder, options: options)
         for path in try lineFiles() {
+            var isEmpty = true
+            report.found(1, "file")
             try importing(Self.name) { () throws(DataError) in
                 try JSONLines.forEachResult(Record.self, in: folder.url(path)) { record, line in
                     let item = "\(path):\(line)"
+                    isEmpty = false
                     report.found(1, "record")
                     switch record {
                     case .failure(let error):
-                        report.skipped("record", because: Skip(error).reason, item: item)
+                        report.skipped("record", Skip(error), item: item)
                     case .success(let record):
                         add(record, item: item, to: &drafts, report: &report)
                     }
                 }
             }
+            report.read(file: path, isEmpty: isEmpty)
         }
         return drafts.finish(report: &report)
     }
@@ -79,7 +83,7 @@ public struct SampleLinesImporter: DatasetImporter {
         if let given = record.image {
             switch drafts.image(given.path) {
             case .failure(let skip):
-                report.skipped("record", because: skip.reason, item: item)
+                report.skipped("record", skip, item: item)
                 return
             case .success(let found):
                 guard given.width ?? found.width == found.width, given.height ?? found.height == found.height else {

@@ -102,7 +102,7 @@ public struct SlakeImporter: DatasetImporter {
                 }
             }
             switch images[name] {
-            case .failure(let skip): report.skipped("image", because: skip.reason, item: name)
+            case .failure(let skip): report.skipped("image", skip, item: name)
             default: report.imported(1, "image")
             }
         }
@@ -127,17 +127,12 @@ public struct SlakeImporter: DatasetImporter {
                 )
             )
         }
-        PaperCounts(task: .visualQuestionAnswering, train: 6018, test: 1014)
-            .check(result.samples, report: &report, splitsAreRandom: true)
-        for task in Self.referring {
-            PaperCounts(task: task, train: 1421, test: 201)
-                .check(result.samples, report: &report, splitsAreRandom: true)
-        }
+        if language == .english { PaperCounts.check(Self.name, result.samples, report: &report) }
         return result
     }
 
     /// The paper's rule: one image in seven is for testing.
-    static func splits(of names: [String], seed: UInt64) -> [String: Split] {
+    package static func splits(of names: [String], seed: UInt64) -> [String: Split] {
         let rule = ImportOptions(validationFraction: 0, testFraction: 1.0 / 7, seed: seed)
         return rule.splits(of: names, label: name)
     }
@@ -153,7 +148,7 @@ public struct SlakeImporter: DatasetImporter {
         report: inout ImportReport
     ) throws(ImportError) {
         let records = try importing(Self.name) { () throws(DataError) in
-            try DataFile.readJSON([Lenient<Record>].self, from: folder.url(path))
+            try DataFile.readJSON([LenientRecord<Record>].self, from: folder.url(path))
         }
         let kind = ImportReport.kind(task: .visualQuestionAnswering)
         report.found(records.count, "question")
@@ -161,17 +156,17 @@ public struct SlakeImporter: DatasetImporter {
             let id = "\(path.dropLast(".json".count))-\(index + 1)"
             switch entry.result {
             case .failure(let skip):
-                report.skipped("question", because: skip.reason, item: id)
+                report.skipped("question", skip, item: id)
             case .success(let record):
                 guard record.q_lang.map({ $0 == language.rawValue }) ?? true else {
-                    report.skipped("question", because: "in another language", item: id)
+                    report.skipped("question", Skip(rule: "in another language"), item: id)
                     continue
                 }
                 report.imported(1, "question")
                 report.found(1, kind)
                 switch sample(record, id: id, images: images, splits: splits, fields: &fields) {
                 case .failure(let skip):
-                    report.skipped(kind, because: skip.reason, item: id)
+                    report.skipped(kind, skip, item: id)
                 case .success(let sample):
                     report.imported(1, kind)
                     result.samples.append(sample)
@@ -220,7 +215,7 @@ public struct SlakeImporter: DatasetImporter {
     private static let referring: [MedicalTask] = [.referringExpressionComprehension, .referringExpressionGeneration]
     private static let boxKinds = referring.map { ImportReport.kind(task: $0) }
 
-    private typealias Detections = [Lenient<[String: [Double]]>]
+    private typealias Detections = [LenientRecord<[String: [Double]]>]
 
     private func detections(_ name: String) -> Result<Detections, Skip> {
         let path = "\(Self.imagesPath)/\(name)/detection.json"
@@ -253,7 +248,7 @@ public struct SlakeImporter: DatasetImporter {
         let entries: Detections
         switch detections(name) {
         case .failure(let skip):
-            report.skipped("detection file", because: skip.reason, item: name)
+            report.skipped("detection file", skip, item: name)
             return []
         case .success(let found):
             report.imported(1, "detection file")
@@ -266,7 +261,7 @@ public struct SlakeImporter: DatasetImporter {
             switch named {
             case .failure(let skip):
                 for kind in Self.boxKinds {
-                    report.skipped(kind, because: skip.reason, item: "\(name) object \(index + 1)")
+                    report.skipped(kind, skip, item: "\(name) object \(index + 1)")
                 }
             case .success(let boxes):
                 for (part, box) in boxes.enumerated() {

@@ -8,7 +8,7 @@ public extension BoundingBox {
         /// One pixel more in width and height, as the published evaluation code counts.
         case inclusivePixels
 
-        fileprivate var padding: Double { self == .continuous ? 0 : 1 }
+        var padding: Double { self == .continuous ? 0 : 1 }
     }
 
     /// The intersection over union with the annotated box of the same image.

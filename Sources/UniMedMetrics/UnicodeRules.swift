@@ -17,7 +17,9 @@ package extension Unicode.Scalar {
 package extension String {
     /// The parts between white space, without empty parts.
     var referenceWords: [String] {
-        if utf8.allSatisfy({ $0 < 0x80 && $0 >= 0x20 }) { return utf8.split(separator: 0x20).map { String(Substring($0)) } }
+        if utf8.allSatisfy({ $0 < 0x80 && $0 >= 0x20 }) {
+            return utf8.split(separator: 0x20).map { String(Substring($0)) }
+        }
         return unicodeScalars.split(whereSeparator: \.isReferenceWhitespace).map { String($0) }
     }
 

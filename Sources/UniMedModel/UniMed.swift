@@ -54,6 +54,8 @@ public final class UniMed: Module {
     public let vision: VisionTransformer
     /// The norm after it, frozen at weight 1 and bias 0 unless a checkpoint or pretraining says otherwise.
     public let visionNorm: LayerNorm
+    /// What makes images of the slices of volumes; `nil` for a model of images alone.
+    public let slicePooling: SlicePooling?
     /// The connector, in the paper a ``ConnectorMoE``.
     public let connector: any Connector
     /// The language model.
@@ -84,6 +86,9 @@ public final class UniMed: Module {
         self.configuration = configuration
         vision = try VisionTransformer(configuration.vision, builder: visionBuilder ?? builder)
         visionNorm = try LayerNorm(configuration.vision.hiddenSize, epsilon: 1e-5, builder: builder)
+        slicePooling = try configuration.volume.map { volume throws(TorchError) in
+            try SlicePooling(volume, size: configuration.aggregatedSize, builder: builder)
+        }
         connector = try configuration.connector.makeConnector(
             inputSize: configuration.aggregatedSize,
             outputSize: configuration.language.hiddenSize,
@@ -102,13 +107,15 @@ public final class UniMed: Module {
         }
     }
 
-    /// `visual_encoder`, `ln_vision`, `connector` and `llm`.
+    /// `visual_encoder`, `ln_vision`, `connector` and `llm`; where the model takes volumes, `volume_pooling` before the
+    /// connector.
     public var members: [ModuleMember] {
-        [
-            .module("visual_encoder", vision), .module("ln_vision", visionNorm), .module("connector", connector),
-            .module("llm", language),
-        ]
+        let vision: [ModuleMember] = [.module("visual_encoder", vision), .module("ln_vision", visionNorm)]
+        let volume: [ModuleMember] = slicePooling.map { [.module(Self.slicePoolingName, $0)] } ?? []
+        return vision + volume + [.module("connector", connector), .module("llm", language)]
     }
+
+    static let slicePoolingName = "volume_pooling"
 
     /// The device the model lives on.
     public var device: Device { language.embedding.weight.value.device }
@@ -148,17 +155,23 @@ public final class UniMed: Module {
         let text = try language.embedding(batch.textTokens).to(computeDType)
         guard let features = batch.features else { return (try batch.order?(text) ?? text, nil) }
         guard let order = batch.order else { preconditionFailure("a batch with images has an order") }
-        let (aligned, weights) = try alignedTokens(
-            of: features,
-            tasks: batch.imageTasks,
-            modalities: batch.imageModalities
-        )
+        var tokens = try configuration.resampler(features.to(computeDType))
+        if let stacks = batch.stacks {
+            guard let slicePooling else {
+                throw TorchError(operation: "embeddings", message: "the model has no settings for volumes")
+            }
+            tokens = try slicePooling(tokens, stacks)
+        }
+        let (aligned, weights) = try connector(tokens, tasks: batch.imageTasks, modalities: batch.imageModalities)
         let image = try aligned.reshape(-1, configuration.language.hiddenSize).dropout(
             training ? dropout.visualTokens : 0
         )
         // The weights of filler are nobody's.
         let ownWeights = try weights.map { weights throws(TorchError) in
-            try weights.narrow(0, start: 0, length: batch.imageCount)
+            guard let stacks = batch.stacks else { return try weights.narrow(0, start: 0, length: batch.imageCount) }
+            // Those of a volume are the mean of its slabs'.
+            let images = try weights.narrow(0, start: 0, length: stacks.count).split(stacks.slabCounts, dimension: 0)
+            return try Tensor.cat(images.map { image throws(TorchError) in try image.mean(0, keepingDimensions: true) })
         }
         return (try order(Tensor.cat([text, image])), ownWeights)
     }

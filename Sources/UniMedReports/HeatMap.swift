@@ -16,6 +16,10 @@ public struct HeatMap: Plot {
     public var range: ClosedRange<Double>?
     /// The number of decimals in the cells.
     public var decimals: Int
+    /// Whether cells have no numbers and no names, and are small: an image rather than a table.
+    ///
+    /// Default: they have numbers.
+    public var isImage = false
 
     /// Makes a heat map.
     ///
@@ -46,14 +50,20 @@ public struct HeatMap: Plot {
     }
 
     /// The width, in CSS pixels, from the number of columns.
-    public var width: Int { 230 + 76 * columns.count }
+    public var width: Int { isImage ? 190 + Self.imageSide : 230 + 76 * columns.count }
     /// The height, in CSS pixels, from the number of rows.
-    public var height: Int { 90 + 40 * rows.count }
+    public var height: Int { isImage ? 90 + Self.imageSide : 90 + 40 * rows.count }
+
+    private static let imageSide = 330
 
     /// Dark blue to yellow with evenly rising lightness, after the colour map cividis.
     private static let colors: [(Double, Double, Double)] = [
         (0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56),
     ]
+
+    /// An image's cells are as high as they are wide.
+    private static let imageAxes =
+        "set size ratio -1\nset xlabel 'Columns of patches, from the left'\nset ylabel 'Rows, from the top'"
 
     /// The commands that draw it.
     ///
@@ -77,6 +87,7 @@ public struct HeatMap: Plot {
         for (row, line) in values.enumerated() {
             for (column, value) in line.enumerated() where value.isFinite {
                 cells.append([Double(column), Double(row), value])
+                if isImage { continue }
                 let isDark = (value - lower) / (upper - lower) < 0.55
                 let text = String(format: "%.\(max(0, decimals))f", value)
                 labels.append(
@@ -100,8 +111,9 @@ public struct HeatMap: Plot {
             set cbtics textcolor rgb '\(ink)'
             set xrange [-0.5:\(Double(columns.count) - 0.5)]
             set yrange [\(Double(rows.count) - 0.5):-0.5]
-            set xtics noenhanced scale 0 (\(tics(columns)))
-            set ytics noenhanced scale 0 (\(tics(rows)))
+            \(isImage ? Self.imageAxes : "")
+            set xtics noenhanced scale 0 (\(isImage ? "" : tics(columns)))
+            set ytics noenhanced scale 0 (\(isImage ? "" : tics(rows)))
             unset border
             unset key
             \(labels.joined(separator: "\n"))

@@ -6,6 +6,9 @@ public import UniMedMetrics
 /// The pool is that of Slake-REC and SA-Med2D-REC. The answer is a box in hundredths of the image. Scored by the
 /// intersection over union and whether it reaches one half, by the published code (one pixel added, above 0.5) and by the
 /// paper (ratio of areas, at least 0.5). An answer without a box, or with an empty one, scores 0.
+///
+/// In a volume the box has two numbers more, the range of slices in hundredths of all slices, and the same metrics compare
+/// volumes instead of areas.
 public struct ReferringExpressionComprehension: TaskDefinition {
     /// Which task this is.
     public let task = MedicalTask.referringExpressionComprehension
@@ -45,12 +48,15 @@ public struct ReferringExpressionComprehension: TaskDefinition {
     ///
     /// - Throws: ``TaskError`` when the sample lacks its box or the box is not one of its image.
     public func target(for sample: Sample) throws(TaskError) -> String {
-        try sample.normalizedBox().text()
+        try sample.boxText()
     }
 
     /// The box in an answer.
     public func parse(_ answer: String, for sample: Sample) -> ParsedAnswer {
-        NormalizedBox(parsing: answer, search: search).map { .box($0) } ?? .unparsable
+        if sample.image?.volume != nil {
+            return NormalizedBox3D(parsing: answer, search: search).map { .box3D($0) } ?? .unparsable
+        }
+        return NormalizedBox(parsing: answer, search: search).map { .box($0) } ?? .unparsable
     }
 
     /// How well a model's answer agrees with the reference.
@@ -65,7 +71,13 @@ public struct ReferringExpressionComprehension: TaskDefinition {
         var published = 0.0
         var ratio = 0.0
         let parsed = parse(prediction, for: sample)
-        if case .box(let box) = parsed {
+        if let (reference, image, slices) = try sample.annotatedBox3D() {
+            if case .box3D(let box) = parsed {
+                let voxels = box.voxels(width: image.width, height: image.height, slices: slices)
+                published = overlap(of: voxels, with: reference, .inclusivePixels)
+                ratio = overlap(of: voxels, with: reference, .continuous)
+            }
+        } else if case .box(let box) = parsed {
             let pixels = box.pixels(width: image.width, height: image.height)
             published = overlap(of: pixels, with: reference.throughSinglePrecision, .inclusivePixels)
             ratio = overlap(of: pixels, with: reference, .continuous)
@@ -86,6 +98,18 @@ public struct ReferringExpressionComprehension: TaskDefinition {
     private func overlap(
         of prediction: BoundingBox,
         with reference: BoundingBox,
+        _ extent: BoundingBox.Extent
+    ) -> Double {
+        do {
+            return try prediction.intersectionOverUnion(with: reference, extent: extent)
+        } catch {
+            return 0
+        }
+    }
+
+    private func overlap(
+        of prediction: BoundingBox3D,
+        with reference: BoundingBox3D,
         _ extent: BoundingBox.Extent
     ) -> Double {
         do {

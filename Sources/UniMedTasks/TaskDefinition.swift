@@ -7,6 +7,8 @@ public enum ParsedAnswer: Sendable, Equatable {
     case text(String)
     /// A box.
     case box(NormalizedBox)
+    /// A box in a volume.
+    case box3D(NormalizedBox3D)
     /// The answer has not the form the task asks for.
     case unparsable
 }
@@ -111,7 +113,7 @@ extension Sample {
         case .sentenceQuestion: try questionText().atSentenceStart
         case .name: try required(objectName, "objectName").inSentence
         case .sentenceName: try required(objectName, "objectName").atSentenceStart
-        case .box: try normalizedBox().text()
+        case .box: try boxText()
         case .subject: "image"
         case .choices: try required(choices, "choices").enumeration
         }
@@ -147,10 +149,26 @@ extension Sample {
         return (box, image)
     }
 
-    /// The annotated box as the model speaks it.
-    func normalizedBox() throws(TaskError) -> NormalizedBox {
+    /// The annotated box in a volume and the stack it lies in; `nil` for a sample of an image.
+    func annotatedBox3D() throws(TaskError) -> (box: BoundingBox3D, image: ImageReference, slices: Int)? {
+        guard let slices = image?.volume?.slices else { return nil }
         let (box, image) = try annotatedBox()
-        return NormalizedBox(box, width: image.width, height: image.height)
+        guard let range = boxSlices else {
+            throw .missingField(field: "boxSlices", task: task, dataset: dataset, sampleID: id)
+        }
+        guard slices > 0, abs(range.start) < 1e9, abs(range.end) < 1e9, range.length > 0 else {
+            throw .invalidSlices(range: range, dataset: dataset, sampleID: id)
+        }
+        return (BoundingBox3D(box: box, slices: range), image, slices)
+    }
+
+    /// The annotated box as the model speaks it: of four numbers, or of six in a volume.
+    func boxText() throws(TaskError) -> String {
+        if let (box, image, slices) = try annotatedBox3D() {
+            return NormalizedBox3D(box, width: image.width, height: image.height, slices: slices).text()
+        }
+        let (box, image) = try annotatedBox()
+        return NormalizedBox(box, width: image.width, height: image.height).text()
     }
 }
 

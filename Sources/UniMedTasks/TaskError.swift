@@ -6,6 +6,8 @@ public enum TaskError: Error, Sendable, Equatable, CustomStringConvertible {
     case missingField(field: String, task: MedicalTask, dataset: String, sampleID: String)
     /// A sample's box is not a box of its image.
     case invalidBox(box: BoundingBox, dataset: String, sampleID: String)
+    /// A sample's range of slices is not one of a volume.
+    case invalidSlices(range: SliceRange, dataset: String, sampleID: String)
     /// A sample of one task was given to another task's definition.
     case wrongTask(expected: MedicalTask, got: MedicalTask)
 
@@ -17,6 +19,9 @@ public enum TaskError: Error, Sendable, Equatable, CustomStringConvertible {
         case .invalidBox(let box, let dataset, let sampleID):
             "\(dataset), sample \(sampleID), box: expected finite edges with an area inside an image with pixels, got "
                 + "(\(box.xMin), \(box.yMin)) to (\(box.xMax), \(box.yMax))"
+        case .invalidSlices(let range, let dataset, let sampleID):
+            "\(dataset), sample \(sampleID), boxSlices: expected a range of slices of a volume with slices, got "
+                + "\(range.start) to \(range.end)"
         case .wrongTask(let expected, let got):
             "task: expected a sample of \(expected.rawValue), got one of \(got.rawValue)"
         }
@@ -27,6 +32,7 @@ public enum TaskError: Error, Sendable, Equatable, CustomStringConvertible {
         switch self {
         case .missingField: "missing field"
         case .invalidBox: "invalid box"
+        case .invalidSlices: "invalid slices"
         case .wrongTask: "wrong task"
         }
     }

@@ -34,8 +34,11 @@ public struct TrivialBaseline: Codable, Sendable, Equatable {
     private struct MeanBox: Codable, Sendable, Equatable {
         var sums = [0.0, 0, 0, 0]
         var count = 0
+        /// The sums of the ranges of slices, in shares of the volume, and their number; `nil` without volumes.
+        var slices: [Double]?
+        var volumeCount: Int?
 
-        mutating func add(_ box: BoundingBox, _ image: ImageReference) {
+        mutating func add(_ box: BoundingBox, _ image: ImageReference, slices range: SliceRange?) {
             let width = Double(image.width)
             let height = Double(image.height)
             for (index, edge) in [box.xMin / width, box.yMin / height, box.xMax / width, box.yMax / height].enumerated()
@@ -43,11 +46,19 @@ public struct TrivialBaseline: Codable, Sendable, Equatable {
                 sums[index] += edge
             }
             count += 1
+            guard let range, let total = image.volume?.slices, total > 0 else { return }
+            let known = slices ?? [0, 0]
+            slices = [known[0] + range.start / Double(total), known[1] + range.end / Double(total)]
+            volumeCount = (volumeCount ?? 0) + 1
         }
 
-        var text: String {
+        /// The mean box, of six numbers for a volume where volumes were seen.
+        func text(isVolume: Bool) -> String {
             let edges = sums.map { Int(($0 / Double(max(1, count)) * 100).rounded()) }
-            return NormalizedBox(xMin: edges[0], yMin: edges[1], xMax: edges[2], yMax: edges[3]).text()
+            let box = NormalizedBox(xMin: edges[0], yMin: edges[1], xMax: edges[2], yMax: edges[3])
+            guard isVolume, let slices, let volumeCount else { return box.text() }
+            let range = slices.map { Int(($0 / Double(max(1, volumeCount)) * 100).rounded()) }
+            return NormalizedBox3D(box: box, zMin: range[0], zMax: range[1]).text()
         }
     }
 
@@ -89,8 +100,11 @@ public struct TrivialBaseline: Codable, Sendable, Equatable {
                 part.overall.count(answer)
             case .referringExpressionComprehension:
                 let (box, image) = try sample.annotatedBox()
-                part.meanBox.add(box, image)
-                if let name = sample.objectName { part.boxes[name, default: MeanBox()].add(box, image) }
+                let slices = try sample.annotatedBox3D()?.box.slices
+                part.meanBox.add(box, image, slices: slices)
+                if let name = sample.objectName {
+                    part.boxes[name, default: MeanBox()].add(box, image, slices: slices)
+                }
             case .reportGeneration:
                 reports[key, default: []].append(try sample.referenceText())
             }
@@ -117,7 +131,8 @@ public struct TrivialBaseline: Codable, Sendable, Equatable {
             let counts = part.answers[Self.questionKey(sample)] ?? part.overall
             return counts.best(among: sample.choices)
         case .referringExpressionComprehension:
-            return (sample.objectName.flatMap { part.boxes[$0] } ?? part.meanBox).text
+            let box = sample.objectName.flatMap { part.boxes[$0] } ?? part.meanBox
+            return box.text(isVolume: sample.image?.volume != nil)
         case .reportGeneration:
             return part.report
         }

@@ -22,7 +22,7 @@ struct UniMedCommand: AsyncParsableCommand {
     static func main() async {
         // A reader of our output that goes away is an error of that write, not the end of the program.
         signal(SIGPIPE, SIG_IGN)
-        ThreadWaiting.limitSpinning()
+        RuntimeEnvironment.prepare()
         do {
             var command = try parseAsRoot()
             do {

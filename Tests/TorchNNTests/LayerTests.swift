@@ -52,7 +52,13 @@ struct LinearTests {
             for (index, layer) in layers.enumerated() { _ = try filled(layer, seed: UInt64(10 * index + 1)) }
             let x = try random([5, 6], seed: 3)
             let together = try Linear.side(by: layers, x)
-            #expect(try distance(together, Tensor.cat(layers.map { try $0(x) }, dimension: 1)) < 1e-5)
+            let apart = try layers.map { try $0(x) }
+            #expect(try distance(together, Tensor.cat(apart, dimension: 1)) < 1e-5)
+            // As parts, and by a product for each, as accelerators do it.
+            for parts in [try Linear.each(of: layers, x), try Linear.separately(layers, x, training: false)] {
+                #expect(parts.count == 2)
+                for (part, expected) in zip(parts, apart) { #expect(try distance(part, expected) < 1e-5) }
+            }
         }
     }
 

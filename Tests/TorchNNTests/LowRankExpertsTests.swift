@@ -209,6 +209,8 @@ struct AdapterMergingTests {
         let output = try Linear.side(by: layers, random([10, 64], seed: 7), training: true).split([3, 3], dimension: 1)
         #expect(try distance(output[0], output[1]) < 1e-4)
         #expect(try distance(output[0], layers[0](random([10, 64], seed: 7))) > 0.1)
+        let apart = try Linear.separately(layers, random([10, 64], seed: 7), training: true)
+        #expect(try distance(apart[0], apart[1]) < 1e-4)
     }
 }
 

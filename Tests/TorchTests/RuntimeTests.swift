@@ -174,10 +174,48 @@ struct RuntimeTests {
         #expect(throws: TorchError.self) { try a + product }
     }
 
+    @Test(.enabled(if: Runtime.hasCUDA, "the LibTorch in use finds no CUDA device"))
+    func `a batch reaches a CUDA device whole although its copy is not waited for`() throws {
+        let device = Device.cuda(0)
+        // Work that keeps the device busy while the copies are queued and their sources go.
+        let busy = try random([2048, 2048], seed: 1).to(device)
+        var sum = busy
+        for _ in 0..<20 { sum = try sum.matmul(busy) * 1e-3 }
+        let copies = try (0..<50).map { try Tensor([Int](repeating: $0, count: 10_000)).to(device) }
+        for (index, copy) in copies.enumerated() {
+            #expect(try copy.array(of: Int.self).allSatisfy { $0 == index })
+        }
+        // What is recorded keeps its way back.
+        let x = try random([4], seed: 2).requireGradient()
+        try (x.to(device) * 3).sum().backward()
+        #expect(try close(#require(x.gradient), [3, 3, 3, 3]))
+    }
+
+    @Test(.enabled(if: Runtime.hasCUDA, "the LibTorch in use finds no CUDA device"))
+    func `peaks of a CUDA device's memory start anew when asked to`() throws {
+        let device = Device.cuda(0)
+        _ = try Tensor.zeros([64 << 20], device: device)
+        #expect(try device.memory().peak >= 256 << 20)
+        try Runtime.emptyCache()
+        try device.resetPeakMemory()
+        let memory = try device.memory()
+        #expect(memory.peak == memory.current && memory.peakReserved == memory.reserved)
+    }
+
+    @Test func `TensorFloat-32 is off until it is allowed`() {
+        #expect(!Runtime.allowsTF32)
+        defer { Runtime.setAllowsTF32(false) }
+        Runtime.setAllowsTF32(true)
+        #expect(Runtime.allowsTF32)
+        Runtime.setAllowsTF32(false)
+        #expect(!Runtime.allowsTF32)
+    }
+
     @Test func `the CPU is always there and has no memory figures`() throws {
         try Device.cpu.requireAvailable()
         try Device.cpu.synchronize()
         #expect(throws: TorchError.self) { try Device.cpu.memory() }
+        #expect(throws: TorchError.self) { try Device.cpu.resetPeakMemory() }
     }
 
     @Test func `mixed devices are refused`() throws {

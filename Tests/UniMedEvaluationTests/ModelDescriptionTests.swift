@@ -230,6 +230,8 @@ struct ModelDescriptionTests {
         let checkpointed = try describe(.init(gradientCheckpointing: true))
         #expect(checkpointed.memory.activations < standard.memory.activations / 4)
         #expect(checkpointed.memory.weightCopies < standard.memory.weightCopies)
+        // An accelerator casts the trained weights and joins none.
+        #expect(try describe(.init(isAccelerated: true)).memory.weightCopies == 2 * trained)
         let (again, once) = (try #require(checkpointed.operations.last), try #require(standard.operations.last))
         #expect(again.forward == once.forward)
         // The blocks once more, without the vocabulary's head of the 16 predicted tokens.

@@ -140,6 +140,161 @@ struct DatasetPreparationTests {
         }
     }
 
+    /// Twelve pictures, of which one does not decode and two are equal, in files of two pictures.
+    private func layOutMany(_ folder: MadeFolder) throws {
+        for number in 0..<12 {
+            let id = String(format: "%02d", number)
+            let pixels = (0..<600).map { UInt8(truncatingIfNeeded: $0 * (number == 7 ? 4 : number + 1)) }
+            let picture = Data(try PNGEncoder.encode(RGBImage(width: 20, height: 10, pixels: pixels)))
+            try folder.write(number == 5 ? picture.prefix(45) : picture, to: "voc/JPEGImages/\(id).png")
+            try folder.write(
+                "<annotation><object><name>WBC</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>5</xmax>"
+                    + "<ymax>6</ymax></bndbox></object></annotation>",
+                to: "voc/Annotations/\(id).xml"
+            )
+        }
+    }
+
+    private func preparationOfMany(_ folder: MadeFolder, threadCount: Int = 2) throws -> DatasetPreparation {
+        let importer = try ImporterRegistry.standard.entry(named: "bccd").importer(root: folder.file("voc"))
+        return try DatasetPreparation(
+            importers: [importer],
+            imageSize: 8,
+            threadCount: threadCount,
+            shardByteCount: 2 * 8 * 8 * 3
+        )
+    }
+
+    /// The bytes of every file of a folder.
+    private func contents(_ folder: URL) throws -> [String: Data] {
+        var contents: [String: Data] = [:]
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder.path) {
+            contents[name] = try Data(contentsOf: folder.appendingPathComponent(name))
+        }
+        return contents
+    }
+
+    /// What differs when a file of pictures is written again.
+    private func identity(of folder: URL, file number: Int) throws -> [Int] {
+        var status = stat()
+        let path = folder.appendingPathComponent("images-0000\(number).bin").path
+        try #require(stat(path, &status) == 0, "\(path)")
+        return [Int(status.st_ino), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
+    }
+
+    /// The folder in making beside a destination.
+    private func unfinished(_ folder: MadeFolder) throws -> URL {
+        folder.file(try #require(folder.names.first { $0.hasPrefix(".out.partial-") }))
+    }
+
+    @Test(arguments: 0...11)
+    func `interrupted after any picture, it ends with the same bytes and does finished files once`(count: Int) throws {
+        let folder = try MadeFolder()
+        try layOutMany(folder)
+        _ = try preparationOfMany(folder, threadCount: 1).prepare(into: folder.file("whole"))
+        let whole = try contents(folder.file("whole"))
+        #expect(whole.keys.filter { $0.hasSuffix(".bin") }.count == 5)
+        #expect(!whole.keys.contains("images-00000.json"))
+
+        var done = 0
+        let error = importError {
+            _ = try preparationOfMany(folder).prepare(
+                into: folder.file("out"),
+                progress: { if $0.stage == .pictures { done = max(done, $0.done) } },
+                isCancelled: { done >= count }
+            )
+        }
+        #expect(error?.cause.kind == .cancelled)
+        #expect(!folder.names.contains("out"))
+        // Eleven files give ten different pictures; the sixth file does not decode, the eighth is equal to the fourth.
+        let finished = [0, 0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4][count]
+        var begin = -1
+        let kept = try (0..<finished).map { try identity(of: unfinished(folder), file: $0) }
+        let outcome = try preparationOfMany(folder).prepare(into: folder.file("out")) { step in
+            if step.stage == .pictures, begin < 0 { begin = step.done }
+        }
+        #expect(begin == [0, 2, 4, 7, 10][finished])
+        #expect(!outcome.wasReused && outcome.data.verify() == [])
+        #expect(try contents(folder.file("out")) == whole)
+        for (number, file) in kept.enumerated() {
+            #expect(try identity(of: folder.file("out"), file: number) == file)
+        }
+        #expect(folder.names == ["out", "voc", "whole"])
+    }
+
+    @Test func `what a kill leaves half-written or damaged is done again`() throws {
+        let folder = try MadeFolder()
+        try layOutMany(folder)
+        _ = try preparationOfMany(folder).prepare(into: folder.file("whole"))
+        let whole = try contents(folder.file("whole"))
+        func interrupt() throws -> URL {
+            var done = 0
+            _ = importError {
+                _ = try preparationOfMany(folder).prepare(
+                    into: folder.file("out"),
+                    progress: { if $0.stage == .pictures { done = $0.done } },
+                    isCancelled: { done >= 9 }
+                )
+            }
+            return try unfinished(folder)
+        }
+        let damages: [(String, (URL) throws -> Void, Int)] = [
+            ("a part of a file", { try Data("x".utf8).write(to: $0.appendingPathComponent(".images-3.x.partial")) }, 7),
+            (
+                "a file without its checkpoint",
+                { try FileManager.default.removeItem(at: $0.appendingPathComponent("images-00002.json")) }, 4
+            ),
+            (
+                "a checkpoint without its file",
+                { try FileManager.default.removeItem(at: $0.appendingPathComponent("images-00001.bin")) }, 2
+            ),
+            ("a cut file", { try Data(count: 17).write(to: $0.appendingPathComponent("images-00001.bin")) }, 2),
+            (
+                "a file with other bytes",
+                { try Data(count: 384).write(to: $0.appendingPathComponent("images-00000.bin")) }, 0
+            ),
+            ("a cut checkpoint", { try Data("{".utf8).write(to: $0.appendingPathComponent("images-00001.json")) }, 2),
+        ]
+        for (name, damage, expected) in damages {
+            try damage(try interrupt())
+            var begin = -1
+            _ = try preparationOfMany(folder).prepare(into: folder.file("out")) { step in
+                if step.stage == .pictures, begin < 0 { begin = step.done }
+            }
+            #expect(begin == expected, "\(name)")
+            #expect(try contents(folder.file("out")) == whole, "\(name)")
+            try folder.remove("out")
+        }
+    }
+
+    @Test func `a folder in making of other data is removed, one that somebody works in is waited for`() throws {
+        let folder = try MadeFolder()
+        try layOutMany(folder)
+        try folder.write("old", to: ".out.partial-0123456789abcdef/images-00000.bin")
+        let preparation = try preparationOfMany(folder)
+        let key = try preparation.key()
+        let name = ".out.partial-\(key.prefix(16))"
+        try folder.write("mine", to: "\(name)/images-00000.bin")
+        let descriptor = open(folder.file(name).path, O_RDONLY | O_DIRECTORY)
+        try #require(descriptor >= 0 && flock(descriptor, LOCK_EX) == 0)
+        var asked = 0
+        let error = importError {
+            _ = try preparation.prepare(
+                into: folder.file("out"),
+                isCancelled: {
+                    asked += 1
+                    return asked > 3
+                }
+            )
+        }
+        #expect(error?.cause.kind == .cancelled)
+        #expect(try String(contentsOf: folder.file("\(name)/images-00000.bin"), encoding: .utf8) == "mine")
+        #expect(folder.names == [name, "voc"])
+        close(descriptor)
+        #expect(try preparation.prepare(into: folder.file("out")).data.verify() == [])
+        #expect(folder.names == ["out", "voc"])
+    }
+
     @Test func `a folder with something else in it is not overwritten`() throws {
         let folder = try MadeFolder()
         try layOut(folder)

@@ -268,7 +268,7 @@ struct RadFMImporterTests {
         for reason in [
             "the image is listed twice", "no image file", "no image path", "findings of more than 800 characters",
             "no findings", "no report", "the row has more or fewer fields than the header",
-            "the row is not UTF-8 text", "a quote is not closed",
+            "not UTF-8 text (see the setting 'encoding')", "a quoted field is never closed",
             "the path does not end with p1x/p<patient>/s<study>/<image>",
         ] {
             #expect(tally.skipped[reason] == 1, "\(reason)")
@@ -473,6 +473,71 @@ struct MedMNISTImporterTests {
         #expect(throws: ImagingError.self) {
             try importer.picture(ImageReference(path: "organamnist.npz/val/600", width: 2, height: 2))
         }
+    }
+
+    private func volumeArrays(side: Int, count: Int = 2, labels: [UInt8] = [4, 0]) -> [(String, [UInt8])] {
+        let shape = [count, side, side, side]
+        let values = (0..<shape.reduce(1, *)).map { UInt8($0 % 251) }
+        return ["train", "val", "test"].flatMap { name in
+            [("\(name)_images.npy", array(shape, values)), ("\(name)_labels.npy", array([count, 1], labels))]
+        }
+    }
+
+    @Test func `3-D sets are volumes, also where their last size looks like colours`() throws {
+        let folder = try MadeFolder()
+        for (side, name) in [(3, "organmnist3d.npz"), (4, "organmnist3d_64.npz")] {
+            try folder.write(archive(volumeArrays(side: side)), to: name)
+            let (dataset, report) = try runImport("organmnist3d", folder.url)
+            #expect(dataset.samples.map(\.split) == [.train, .train, .validation, .validation, .test, .test])
+            #expect(dataset.samples[0].answer == "left femur" && report.tallies["cls"]?.imported == 6)
+            let image = try #require(dataset.samples[1].image)
+            #expect(image.volume == VolumeReference(slices: side) && image.path == "\(name)/train/1")
+            let importer = try MedMNISTImporter(root: folder.url, subset: "organmnist3d")
+            let area = side * side
+            for slice in [side - 1, 0] {
+                let picture = try importer.picture(image.pictures[slice])
+                let first = (area * side + slice * area) % 251
+                #expect(
+                    picture.width == side
+                        && picture.pixels.prefix(6).map(Int.init) == [
+                            first, first, first, first + 1, first + 1, first + 1,
+                        ]
+                )
+            }
+            #expect(throws: ImagingError.self) { try importer.picture(image) }
+            let beyond = ImageReference(path: image.slicePath(side), width: side, height: side)
+            #expect(throws: ImagingError.self) { try importer.picture(beyond) }
+        }
+    }
+
+    @Test func `a 3-D set is prepared slice by slice`() throws {
+        let folder = try MadeFolder()
+        try folder.write(archive(volumeArrays(side: 5, labels: [1, 0])), to: "nodulemnist3d.npz")
+        let importer = try MedMNISTImporter(root: folder.url, subset: "nodulemnist3d")
+        let preparation = try DatasetPreparation(importers: [importer], imageSize: 8)
+        let data = try preparation.prepare(into: folder.file("prepared")).data
+        #expect(data.samples.map(\.answer) == ["malignant", "benign", "malignant", "benign", "malignant", "benign"])
+        #expect(data.verify().filter { $0.severity == .error }.isEmpty)
+        for sample in data.samples {
+            let image = try #require(sample.image)
+            let positions = try #require(data.images.positions(of: sample))
+            #expect(positions.count == 5)
+            for (slice, position) in positions.enumerated() {
+                let picture = try importer.picture(image.pictures[slice])
+                #expect(
+                    Array(data.images.pixels(at: position)) == PillowResizer.resize(picture, width: 8, height: 8).pixels
+                )
+            }
+        }
+    }
+
+    @Test func `a set of volumes takes no pictures, and one of pictures no volumes`() throws {
+        let folder = try MadeFolder()
+        try folder.write(archive(arrays(colour: false)), to: "vesselmnist3d.npz")
+        try folder.write(archive(volumeArrays(side: 4)), to: "bloodmnist.npz")
+        let flat = importError { _ = try runImport("vesselmnist3d", folder.url) }
+        #expect(flat?.cause.field == "train_images" && flat?.description.contains("[count, slices") == true)
+        #expect(importError { _ = try runImport("bloodmnist", folder.url) }?.cause.field == "train_images")
     }
 
     @Test func `malformed archives are errors that name the array`() throws {

@@ -67,7 +67,6 @@ struct PubMedQAImporterTests {
     }
 
     @Test(arguments: [
-        (#"{"1":{"QUESTION":5}}"#, "field '1.QUESTION': expected text, found another type"),
         (#"[]"#, "expected an object, found another type"), ("", "not valid JSON"), (#"{"1":"#, "not valid JSON"),
     ])
     func `a malformed file is named with its field`(text: String, expected: String) throws {
@@ -151,11 +150,18 @@ struct MedQAImporterTests {
         #expect(tally.found == 6 && tally.skippedCount == 5 && tally.skipped.count == 5)
     }
 
-    @Test func `a line that is no question is named`() throws {
+    @Test func `a line that is no question is skipped, or refused by its name`() throws {
         let folder = try MadeFolder()
         try folder.write(line("Which?") + "\n{\"question\": [1]}\n", to: "questions/US/train.jsonl")
-        let error = try #require(importError { _ = try runImport("medqa", folder.url) })
-        #expect(error.description.contains("train.jsonl, line 2, field 'question': expected text"))
+        let report = try runImport("medqa", folder.url).report
+        let reason = "field 'question': expected text, found another type"
+        #expect(report.tallies["qa"]?.skipped == [reason: 1] && report.examples["qa: \(reason)"] == ["train-2"])
+        let importer = try ImporterRegistry.standard.entry(named: "medqa").importer(root: folder.url)
+        let error = importError {
+            var report = ImportReport()
+            _ = try importer.checkedImport(faults: .refuse, report: &report)
+        }
+        #expect(error?.description == "medqa: qa train-2: \(reason)")
         try folder.remove("questions/US/train.jsonl")
         let empty = try #require(importError { _ = try runImport("medqa", folder.url) })
         #expect(empty.description.contains("no file questions/US/*.jsonl in it"))

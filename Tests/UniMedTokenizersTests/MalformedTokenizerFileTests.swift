@@ -78,7 +78,7 @@ struct MalformedTokenizerFileTests {
             "pre_tokenizer.pretokenizers[1]"
         ),
         (#""decoder": {"type": "WordPiece"},"#, "decoder.type"),
-        (#""post_processor": {"type": "BertProcessing"},"#, "post_processor.type"),
+        (#""post_processor": {"type": "UnigramProcessing"},"#, "post_processor.type"),
     ])
     func `what is not built is an error that names the field`(part: String, field: String) {
         let error = Self.error(Self.file(rest: part))

@@ -99,6 +99,7 @@ extension DefaultGeneratorTests {
                 line.samplesPerSecond = 0
                 line.tokensPerSecond = 0
                 line.elapsedSeconds = 0
+                line.dataWaitShare = nil
                 return line
             }
         }

@@ -147,7 +147,7 @@ struct TrainingExamplesTests {
             let example = try examples.example(for: draw)
             let prompt = try text(example.prompt.tokens)
             #expect(prompt.components(separatedBy: sample.task.promptTag).count == 2, "\(prompt)")
-            #expect((example.featureRow != nil) == sample.task.usesImage)
+            #expect(example.featureRows.isEmpty != sample.task.usesImage)
             let target = try text(example.prompt.targets)
             #expect(target.hasPrefix(sample.answer), "\(target)")
             #expect(try examples.example(for: draw) == example)

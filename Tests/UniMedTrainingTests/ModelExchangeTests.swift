@@ -216,6 +216,47 @@ extension DefaultGeneratorTests {
             #expect(taken.kind == .fileSystem && taken.file == sources.adapter.path)
         }
 
+        // MARK: A recipe's weights
+
+        @Test func `a recipe's model has the rows of its checkpoint, also those beyond the tokenizer`() throws {
+            let sources = try Sources()
+            var recipe = Recipe.tiny(pretraining: false)
+            recipe.model = sources.configuration
+            recipe.weights.language = "language"
+            let run = try TrainingRun(
+                recipe: recipe,
+                recipeFolder: sources.folder.url,
+                folder: sources.folder.file("run")
+            )
+            let model = try run.makeModel(tokenizer: sources.tokenizer)
+            #expect(model.configuration.language.vocabularySize == sources.tokenizer.vocabularySize + 3)
+            let stored = sources.model.language.embedding.weight.value
+            #expect(try model.language.embedding.weight.value.detach().isEqual(to: stored.detach()))
+        }
+
+        @Test func `a tokenizer larger than the checkpoint's table is an error`() throws {
+            let sources = try Sources()
+            var recipe = Recipe.tiny(pretraining: false)
+            recipe.model = sources.configuration
+            recipe.weights.language = "small.safetensors"
+            var small = sources.configuration.language
+            small.vocabularySize = sources.tokenizer.vocabularySize - 1
+            try SafetensorsFile.write(
+                Llama(small).namedParameters().map { ($0.name, $0.parameter.value) },
+                to: sources.folder.file("small.safetensors")
+            )
+            let run = try TrainingRun(
+                recipe: recipe,
+                recipeFolder: sources.folder.url,
+                folder: sources.folder.file("run")
+            )
+            #expect {
+                try run.makeModel(tokenizer: sources.tokenizer)
+            } throws: { error in
+                (error as? TrainingError)?.kind == .tokenizer
+            }
+        }
+
         // MARK: Export
 
         @Test func `every form is read back as the model it came from`() throws {

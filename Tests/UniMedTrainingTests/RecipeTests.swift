@@ -48,6 +48,22 @@ struct RecipeTests {
         }
     }
 
+    @Test func `features are cached in bfloat16 unless the recipe says otherwise`() throws {
+        #expect(try Recipe.parse(Self.minimal).features == FeatureConfiguration())
+        let kept = try Recipe.parse(Self.minimal + "\nfeatures: {precision: float32, folder: shared}")
+        #expect(kept.features == FeatureConfiguration(precision: .float32, folder: "shared"))
+        let computed = try Recipe.parse(Self.minimal + "\nfeatures: {store: computed}")
+        #expect(computed.features.store == .computed)
+        for recipe in [kept, computed] { #expect(try Recipe.parse(recipe.yaml()) == recipe) }
+        #expect(
+            recipeError(Self.minimal + "\nfeatures: {store: computed, precision: float32}")?.field
+                == "features.precision"
+        )
+        #expect(recipeError(Self.minimal + "\nfeatures: {store: computed, folder: a}")?.field == "features.folder")
+        #expect(recipeError(Self.minimal + "\nfeatures: {folder: ''}")?.field == "features.folder")
+        #expect(recipeError(Self.minimal + "\nfeatures: {dtype: float32}")?.problem.contains("unknown key") == true)
+    }
+
     @Test func `every recipe of the repository can be read`() throws {
         let folder = Self.repository.appendingPathComponent("Recipes")
         let files = names(in: folder).filter { $0.hasSuffix(".yaml") }
@@ -85,6 +101,8 @@ struct RecipeTests {
         ("{vocabularySize: 500}", "{vocabularySize: 500}\n  file: a.model", "tokenizer"),
         ("fineTuning: {method: full}", "fineTuning: {method: full, rank: 3}", "model.fineTuning.rank"),
         ("fineTuning: {method: full}", "vision: {patchSiz: 3}", "model.vision.patchSiz"),
+        ("fineTuning: {method: full}", "volume: {tokens: 3}", "model.volume.tokens"),
+        ("fineTuning: {method: full}", "volume: {slice: 3}", "model.volume.slice"),
         ("steps: 1000", "steps: 1000\n  optimizer: {betta: 1}", "training.optimizer.betta"),
         ("steps: 1000", "steps: 1000\n  optimizer: {beta1: 1}", "training.optimizer.beta1"),
         ("steps: 1000", "steps: 1000\n  learningRate: {peek: 1}", "training.learningRate.peek"),

@@ -25,6 +25,7 @@ extension DefaultGeneratorTests {
                 line.samplesPerSecond = 0
                 line.tokensPerSecond = 0
                 line.elapsedSeconds = 0
+                line.dataWaitShare = nil
                 return line
             }
         }
@@ -86,6 +87,61 @@ extension DefaultGeneratorTests {
             }
         }
 
+        @Test func `cached features give the losses of features that are computed at every step`() throws {
+            let folder = try TemporaryFolder()
+            let data = try SyntheticData.make(in: folder.file("data"))
+            func losses(_ name: String, _ features: FeatureConfiguration) throws -> [Double] {
+                var recipe = Recipe.tiny(steps: 8)
+                recipe.training.logEvery = 1
+                recipe.features = features
+                try train(recipe, data, folder.file(name))
+                return try metrics(folder.file(name)).map(\.loss)
+            }
+            let computed = try losses("computed", FeatureConfiguration(store: .computed))
+            #expect(computed.count == 8)
+            #expect(names(in: folder.file("computed/features")).isEmpty)
+            // Products of batches of other sizes may round differently in the last bit.
+            for (loss, expected) in zip(try losses("exact", FeatureConfiguration(precision: .float32)), computed) {
+                #expect(abs(loss - expected) < 1e-4 * expected)
+            }
+            // Bfloat16 has 8 bits of mantissa.
+            for (loss, expected) in zip(try losses("rounded", FeatureConfiguration()), computed) {
+                #expect(abs(loss - expected) < 1e-2 * expected)
+            }
+        }
+
+        @Test
+        func `runs share the features of a folder, which are encoded beforehand and refused where they do not fit`()
+            throws
+        {
+            let folder = try TemporaryFolder()
+            let data = try SyntheticData.make(in: folder.file("data"))
+            var recipe = Recipe.tiny(steps: 2)
+            recipe.features.folder = folder.file("shared").path
+            func run(_ name: String) throws -> TrainingRun {
+                try TrainingRun(recipe: recipe, recipeFolder: folder.url, folder: folder.file(name))
+            }
+            let features = try #require(try run("first").encode(data))
+            #expect(names(in: folder.file("shared")) == [FeatureCache.manifestName, FeatureCache.fileName])
+            #expect(names(in: folder.file("first")).contains("vision"))
+            #expect(!names(in: folder.file("first")).contains("metrics.jsonl"))
+            var encoded = 0
+            for name in ["first", "second"] {
+                try train(recipe, data, folder.file(name)) { if $0.stage == .features { encoded += 1 } }
+            }
+            #expect(encoded == 0)
+            #expect(try run("second").encode(data)?.key == features.key)
+
+            recipe.seed = 4
+            let error = #expect(throws: TrainingError.self) { try train(recipe, data, folder.file("third")) }
+            #expect(error?.kind == .data && error?.field == "features")
+            #expect(error?.problem.contains("the views; the vision transformer's weights changed") == true)
+            #expect(throws: TrainingError.self) { try run("third").encode(data) }
+            #expect(try run("third").encode(data, rebuilding: true)?.key != features.key)
+            recipe.features = FeatureConfiguration(store: .computed)
+            #expect(throws: TrainingError.self) { try run("fourth").encode(data) }
+        }
+
         @Test func `the loss falls and every task is logged`() throws {
             let folder = try TemporaryFolder()
             let data = try SyntheticData.make(in: folder.file("data"))
@@ -101,6 +157,9 @@ extension DefaultGeneratorTests {
             #expect(last.taskSamples.values.reduce(0, +) == 120)
             #expect(last.samplesSeen == 360)
             #expect(last.gradientNorm > 0)
+            for share in try TrainingMetrics.read(from: folder.file("run")).map(\.dataWaitShare) {
+                #expect((0...1).contains(try #require(share)))
+            }
             #expect(last.routingWeights["qa"] == nil)
             for (task, weights) in last.routingWeights {
                 #expect(abs(weights.reduce(0, +) - 1) < 1e-4, "\(task)")

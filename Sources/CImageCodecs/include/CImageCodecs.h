@@ -69,6 +69,28 @@ int32_t image_codec_encode_jpeg(
     const uint8_t *rgb, int32_t width, int32_t height, int32_t quality, int32_t full_chroma,
     uint8_t *_Nullable *_Nonnull encoded, size_t *encoded_count, char *message);
 
+/* The places of a side that each place of the resized side is made of, and how much each of them counts. */
+typedef struct image_codec_weights {
+    /* The places of the resized side. */
+    size_t count;
+    /* For each of them the first place of the side, and how many follow from there. */
+    const int32_t *starts;
+    const int32_t *counts;
+    /* For each of them `stride` weights of 22 binary places, of which the first ones are used. */
+    const int32_t *values;
+    size_t stride;
+} image_codec_weights;
+
+/* Resizes rows: `height * width * channels` bytes become `height * weights->count * channels`. Each sum is rounded and
+ * clipped to 8 bits. Fails only for want of memory; there is no message. */
+int32_t image_codec_resize_rows(
+    const uint8_t *source, size_t width, size_t height, size_t channels, const image_codec_weights *weights,
+    uint8_t *target);
+
+/* Resizes columns: rows of `row_bytes` bytes become `weights->count` rows of as many. */
+void image_codec_resize_columns(
+    const uint8_t *source, size_t row_bytes, const image_codec_weights *weights, uint8_t *target);
+
 /* Releases what the functions above allocated. */
 void image_codec_free(void *_Nullable memory);
 

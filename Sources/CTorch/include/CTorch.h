@@ -80,6 +80,8 @@ int32_t ct_tensor_read(CTTensorRef _Nonnull tensor, void *memory, size_t bytes);
 int32_t ct_tensor_item(CTTensorRef _Nonnull tensor, double *out);
 int32_t ct_tensor_item_integer(CTTensorRef _Nonnull tensor, int64_t *out);
 int32_t ct_tensor_to_dtype(CTTensorRef _Nonnull tensor, int32_t dtype, CTTensorOut _Nonnull out);
+/// What is as small as a batch goes from the CPU to CUDA by way of page-locked memory, so that the host does not wait for the
+/// work that is queued there.
 int32_t ct_tensor_to_device(CTTensorRef _Nonnull tensor, int32_t device, int32_t index, bool non_blocking, CTTensorOut _Nonnull out);
 int32_t ct_tensor_clone(CTTensorRef _Nonnull tensor, CTTensorOut _Nonnull out);
 int32_t ct_tensor_contiguous(CTTensorRef _Nonnull tensor, CTTensorOut _Nonnull out);
@@ -121,6 +123,8 @@ int32_t ct_where(CTTensorRef _Nonnull condition, CTTensorRef _Nonnull a, CTTenso
 int32_t ct_masked_fill(CTTensorRef _Nonnull a, CTTensorRef _Nonnull mask, double value, CTTensorOut _Nonnull out);
 int32_t ct_sort(CTTensorRef _Nonnull a, intptr_t dimension, bool descending, CTTensorOut _Nonnull values, CTTensorOut _Nonnull indices);
 int32_t ct_top_k(CTTensorRef _Nonnull a, intptr_t k, intptr_t dimension, CTTensorOut _Nonnull values, CTTensorOut _Nonnull indices);
+/// Eigenvalues (ascending) and eigenvectors (columns) of a symmetric matrix, of which the lower half is read.
+int32_t ct_symmetric_eigen(CTTensorRef _Nonnull a, CTTensorOut _Nonnull values, CTTensorOut _Nonnull vectors);
 
 // MARK: Arithmetic (b is broadcast to a and the other way round)
 
@@ -253,8 +257,14 @@ int32_t ct_multinomial(CTTensorRef _Nonnull probabilities, intptr_t count, CTGen
 bool ct_cuda_available(void);
 int32_t ct_cuda_count(void);
 int32_t ct_synchronize(int32_t device, int32_t index);
-/// Bytes in use now, at the peak, and reserved by the allocator.
-int32_t ct_device_memory(int32_t device, int32_t index, int64_t *current, int64_t *peak, int64_t *reserved);
+/// Bytes in use now, at the peak, reserved by the allocator, and reserved at the peak.
+int32_t ct_device_memory(int32_t device, int32_t index, int64_t *current, int64_t *peak, int64_t *reserved, int64_t *peak_reserved);
+/// Lets the peaks start anew from what is in use and reserved now.
+int32_t ct_reset_peak_memory(int32_t device, int32_t index);
+/// Whether float32 products on CUDA may use TensorFloat-32, which keeps 10 bits of mantissa. Off at first, for products; on for
+/// convolutions.
+void ct_set_tf32(bool allowed);
+bool ct_tf32(void);
 int32_t ct_empty_cache(void);
 int32_t ct_thread_count(void);
 int32_t ct_set_thread_count(int32_t count);

@@ -221,8 +221,7 @@ private final class LlamaBlock: Module {
     }
 
     private func mlp(_ x: Tensor, training: Bool) throws(TorchError) -> Tensor {
-        let fused = try Linear.side(by: [gate, up], x, training: training)
-        let parts = try fused.split([fused.size(-1) / 2, fused.size(-1) / 2], dimension: -1)
+        let parts = try Linear.each(of: [gate, up], x, training: training)
         let activated = try parts[0].silu() * parts[1]
         return try down(activated, training: training)
     }

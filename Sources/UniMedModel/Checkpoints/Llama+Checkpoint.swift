@@ -25,6 +25,13 @@ extension Llama {
         return model
     }
 
+    /// The rows of a checkpoint's embedding table, which may be more than its tokenizer has tokens (Qwen2 pads its
+    /// table); `nil` when there is no such table.
+    public static func vocabularySize(in source: any WeightSource) throws(CheckpointError) -> Int? {
+        let key = "model.embed_tokens.weight"
+        return source.keys.contains(key) ? try source.shape(of: key).first : nil
+    }
+
     /// Sets the weights from a Hugging Face checkpoint; adapters keep their values.
     ///
     /// - Parameters:

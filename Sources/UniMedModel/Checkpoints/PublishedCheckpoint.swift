@@ -66,7 +66,11 @@ public struct PublishedCheckpoint: Sendable {
             inputSize: configuration.aggregatedSize,
             outputSize: configuration.language.hiddenSize,
             prefix: "connector.",
-            further: language + [("visual_encoder.**", "visual_encoder.**"), ("ln_vision.*", "ln_vision.*")]
+            further: language + [
+                ("visual_encoder.**", "visual_encoder.**"), ("ln_vision.*", "ln_vision.*"),
+                // Not of the published code, which has no volumes.
+                ("\(UniMed.slicePoolingName).*", "\(UniMed.slicePoolingName).*"),
+            ]
         )
     }
 
@@ -246,7 +250,9 @@ extension UniMed {
             into: self,
             from: table.weights(of: source),
             mapping: table.dropping,
-            allowedMissing: parameters.filter { !$0.parameter.isTrainable }.map(\.name),
+            allowedMissing: parameters.filter {
+                !$0.parameter.isTrainable || $0.name.hasPrefix(Self.slicePoolingName + ".")
+            }.map(\.name),
             device: device
         )
     }

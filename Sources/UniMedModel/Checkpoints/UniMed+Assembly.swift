@@ -77,6 +77,16 @@ extension UniMed {
             for (own, drawn) in zip(model.visionNorm.namedParameters(), norm.namedParameters()) {
                 try checked { () throws(TorchError) in try own.parameter.replace(drawn.parameter.value) }
             }
+            // The published code has no volumes.
+            if let pooling = model.slicePooling {
+                let width = configuration.aggregatedSize
+                let fresh = try checked { () throws(TorchError) in
+                    try SlicePooling(pooling.configuration, size: width, builder: builder)
+                }
+                for (own, drawn) in zip(pooling.namedParameters(), fresh.namedParameters()) {
+                    try checked { () throws(TorchError) in try own.parameter.replace(drawn.parameter.value) }
+                }
+            }
             try model.loadPublished(source, device: builder.device)
         }
         if let adapter = sources.adapter {

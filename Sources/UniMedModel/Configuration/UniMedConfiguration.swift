@@ -6,6 +6,8 @@ public struct UniMedConfiguration: Codable, Sendable, Equatable {
     public var vision: VisionConfiguration
     /// How neighbouring image tokens are aggregated.
     public var resampler: ResamplerConfiguration
+    /// How the model looks at volumes; `nil` for a model of images alone, as the paper's.
+    public var volume: VolumeConfiguration?
     /// What aligns image tokens with the language model: the paper's connector mixture-of-experts, or a baseline.
     public var connector: ConnectorConfiguration
     /// The language model.
@@ -18,13 +20,14 @@ public struct UniMedConfiguration: Codable, Sendable, Equatable {
     public var taskIdentifiers: Bool
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case vision, resampler, connector, language, fineTuning, taskIdentifiers
+        case vision, resampler, volume, connector, language, fineTuning, taskIdentifiers
     }
 
     /// Makes a configuration.
     public init(
         vision: VisionConfiguration = .init(),
         resampler: ResamplerConfiguration = .projection(rate: 4),
+        volume: VolumeConfiguration? = nil,
         connector: ConnectorConfiguration = .init(),
         language: LlamaConfiguration = .init(),
         fineTuning: FineTuning = .lowRank(LowRankConfiguration()),
@@ -32,6 +35,7 @@ public struct UniMedConfiguration: Codable, Sendable, Equatable {
     ) {
         self.vision = vision
         self.resampler = resampler
+        self.volume = volume
         self.connector = connector
         self.language = language
         self.fineTuning = fineTuning
@@ -44,6 +48,7 @@ public struct UniMedConfiguration: Codable, Sendable, Equatable {
         vision = try container.decodeIfPresent(VisionConfiguration.self, forKey: .vision) ?? .init()
         resampler =
             try container.decodeIfPresent(ResamplerConfiguration.self, forKey: .resampler) ?? .projection(rate: 4)
+        volume = try container.decodeIfPresent(VolumeConfiguration.self, forKey: .volume)
         connector = try container.decodeIfPresent(ConnectorConfiguration.self, forKey: .connector) ?? .init()
         language = try container.decodeIfPresent(LlamaConfiguration.self, forKey: .language) ?? .init()
         fineTuning =
@@ -52,6 +57,13 @@ public struct UniMedConfiguration: Codable, Sendable, Equatable {
         if let problem = resampler.problem(gridSize: vision.gridSize) {
             try container.require(false, .resampler, problem + " of the vision transformer")
         }
+        if let (key, problem) = volume?.contradiction(
+            imageTokenCount: imageTokenCount,
+            aggregatedSize: aggregatedSize
+        ) {
+            try container.nestedContainer(keyedBy: VolumeConfiguration.CodingKeys.self, forKey: .volume)
+                .require(false, key, problem)
+        }
     }
 
     /// Writes every value; task identifiers where there are none.
@@ -59,6 +71,8 @@ public struct UniMedConfiguration: Codable, Sendable, Equatable {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(vision, forKey: .vision)
         try container.encode(resampler, forKey: .resampler)
+        // Left out where there is none, so that the keys of runs that know nothing of it stay what they are.
+        try container.encodeIfPresent(volume, forKey: .volume)
         try container.encode(connector, forKey: .connector)
         try container.encode(language, forKey: .language)
         try container.encode(fineTuning, forKey: .fineTuning)

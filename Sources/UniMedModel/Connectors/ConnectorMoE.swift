@@ -136,6 +136,10 @@ public final class ConnectorMoE: Connector {
     /// Each is a weight of its own, so that the tokens of tasks that are not in a batch have no gradient and the
     /// optimizer leaves them alone. Empty when the router does not see tasks.
     public let taskTokens: [Parameter]
+    /// Experts that are left out, to see what they are for: the others' weights are divided by their sum.
+    ///
+    /// A token all of whose experts are left out becomes zeros. Default: none.
+    public var removedExperts: Set<Int> = []
 
     /// Makes a connector from tokens of width `inputSize` (`Dv·α`) to `outputSize` (`Dt`).
     ///
@@ -191,7 +195,7 @@ public final class ConnectorMoE: Connector {
                 message: "every image needs one of \(configuration.tasks.count) tasks, got \(tasks)"
             )
         }
-        let routing = try router.routing(
+        let routed = try router.routing(
             of: RouterInput(
                 tokens: tokens,
                 taskTokens: try taskTokens(of: tasks, dtype: tokens.dtype),
@@ -199,10 +203,20 @@ public final class ConnectorMoE: Connector {
                 modalities: modalities
             )
         )
+        let routing = removedExperts.isEmpty ? routed : try withoutRemoved(routed, tokens: tokens)
         return (
             try experts(tokens, routing: routing),
             try routing.weights(for: tokens, expertCount: configuration.expertCount)
         )
+    }
+
+    /// The routing without the removed experts.
+    private func withoutRemoved(_ routing: Routing, tokens: Tensor) throws(TorchError) -> Routing {
+        let kept = (0..<configuration.expertCount).map { removedExperts.contains($0) ? Float(0) : 1 }
+        let weights = try routing.weights(for: tokens, expertCount: configuration.expertCount)
+        let masked = try weights * Tensor(kept).to(weights.device).to(weights.dtype)
+        let sums = try masked.sum(-1, keepingDimensions: true)
+        return .dense(try masked / sums.maskedFill(sums.compare(.equal, 0), 1))
     }
 
     private var readsTasks: Bool {

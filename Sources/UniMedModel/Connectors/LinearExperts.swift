@@ -28,6 +28,9 @@ public final class LinearExperts: ProjectionExperts {
     /// The stacked weights; ``PublishedCheckpoint`` takes them apart.
     public var members: [ModuleMember] { [.parameter("weight", weight), .parameter("bias", bias)] }
 
+    /// Rows of the weight and of the bias.
+    public var expertDimensions: [String: Int] { ["weight": 0, "bias": 0] }
+
     /// One product: a mean of linear layers is the linear layer of mean weights.
     public func mean(of tokens: Tensor) throws(TorchError) -> Tensor {
         try tokens.linear(

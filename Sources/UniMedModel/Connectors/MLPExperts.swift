@@ -44,6 +44,11 @@ public final class MLPExperts: ProjectionExperts {
         ]
     }
 
+    /// Rows of the first layer and of the biases, columns of the second layer.
+    public var expertDimensions: [String: Int] {
+        ["first.weight": 0, "first.bias": 0, "second.weight": 1, "second.bias": 0]
+    }
+
     /// The experts' mean: the second product sums over experts, and one factor scales its result.
     public func mean(of tokens: Tensor) throws(TorchError) -> Tensor {
         let sum = try hidden(tokens).linear(secondWeight.cast(to: tokens.dtype)) * (1 / Double(expertCount))

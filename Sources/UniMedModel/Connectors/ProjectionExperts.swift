@@ -8,6 +8,8 @@ public import TorchNN
 public protocol ProjectionExperts: Module {
     /// `N`.
     var expertCount: Int { get }
+    /// For each weight, by its name, the dimension along which the experts' parts lie one after the other, all of one size.
+    var expertDimensions: [String: Int] { get }
 
     /// The experts' mean: `[M, T, Da]` becomes `[M, T, Dt]`.
     func mean(of tokens: Tensor) throws(TorchError) -> Tensor

@@ -10,13 +10,16 @@ public struct PromptBatch {
     let textTokens: Tensor
     /// For each place of the row its embedding, text tokens first, then image tokens; `nil` where they are the row already.
     let order: RowPlacement?
-    /// `[rounded images, N, Dv]`: the vision features of the prompts with an image, in their order, rounded up with zeros.
+    /// `[rounded images, N, Dv]`: the vision features of the prompts with an image, in their order, rounded up with zeros; of
+    /// a volume the slices', one after the other.
     public let features: Tensor?
+    /// Which features are slices of volumes; `nil` when none are.
+    let stacks: SliceStacks?
     /// The number of prompts with an image.
     public let imageCount: Int
-    /// The position in the connector's list of the task of each image.
+    /// The position in the connector's list of the task of each image, or slab of a volume.
     let imageTasks: [Int]
-    /// The modality of each image, where its prompt names one.
+    /// The modality of each image or slab, where its prompt names one.
     let imageModalities: [String?]
     /// The rows whose next token is a target, rounded up with empty rows.
     let targetRows: RowPlacement
@@ -33,7 +36,8 @@ public struct PromptBatch {
     ///
     /// - Parameters:
     ///   - prompts: At least one.
-    ///   - features: `[images, N, Dv]`, one entry for each prompt that has an image, in their order.
+    ///   - features: `[images, N, Dv]`, one entry for each prompt that has an image, in their order; for a volume one for
+    ///     each of its slices.
     ///   - taskOrder: The tasks with a task token, in the connector's order.
     ///   - roundsSizes: Whether the numbers of tokens, places, images and targets are rounded up, so that kernels compiled
     ///     for a shape are found again: the CPU's in bfloat16. The results are the same.
@@ -47,11 +51,13 @@ public struct PromptBatch {
         device: Device = .cpu
     ) throws(TorchError) {
         let withImage = prompts.filter(\.hasImage)
-        guard withImage.count == features?.size(0) ?? 0 else {
+        let pictureCount = withImage.reduce(0) { $0 + max(1, $1.slices.count) }
+        guard pictureCount == features?.size(0) ?? 0 else {
             throw TorchError(
                 operation: "PromptBatch",
                 operands: [features?.summary].compactMap { $0 },
-                message: "\(withImage.count) prompts have an image, features of \(features?.size(0) ?? 0) were given"
+                message: "the prompts have \(pictureCount) images and slices, features of "
+                    + "\(features?.size(0) ?? 0) were given"
             )
         }
         layout = try SequenceLayout(
@@ -69,6 +75,7 @@ public struct PromptBatch {
         var targetRows: [Int] = []
         var targets: [Int] = []
         var targetCounts: [Int] = []
+        var slabCounts: [Int] = []
         var start = 0
         for prompt in prompts {
             let before = imageRow
@@ -81,12 +88,15 @@ public struct PromptBatch {
                     text.append(token)
                 }
             }
-            guard imageRow == before || imageRow - before == imageTokenCount else {
+            let (slabs, rest) = (imageRow - before).quotientAndRemainder(dividingBy: imageTokenCount)
+            guard rest == 0, slabs <= max(1, prompt.slices.count) else {
                 throw TorchError(
                     operation: "PromptBatch",
                     message: "a prompt has \(imageRow - before) places for an image of \(imageTokenCount) tokens"
+                        + (prompt.slices.isEmpty ? "" : " and \(prompt.slices.count) slices")
                 )
             }
+            if slabs > 0 { slabCounts.append(slabs) }
             let count = targets.count
             for (index, target) in prompt.targets.enumerated() where target != EncodedPrompt.noTarget && index > 0 {
                 targetRows.append(start + index - 1)
@@ -109,10 +119,24 @@ public struct PromptBatch {
         tasks = prompts.map(\.task)
         imageCount = withImage.count
         // A task without a token of its own (qa with an image) uses the first.
-        var imageTasks = withImage.map { taskOrder.firstIndex(of: $0.task) ?? 0 }
-        var imageModalities = withImage.map(\.modality)
-        let filler = roundsSizes ? Self.filler(for: imageCount, multiple: Self.imageMultiple) : 0
-        if let features, filler > 0, let task = imageTasks.last, let modality = imageModalities.last {
+        var imageTasks = zip(withImage, slabCounts).flatMap { prompt, slabs in
+            [Int](repeating: taskOrder.firstIndex(of: prompt.task) ?? 0, count: slabs)
+        }
+        var imageModalities = zip(withImage, slabCounts).flatMap { prompt, slabs in
+            [String?](repeating: prompt.modality, count: slabs)
+        }
+        stacks = SliceStacks(
+            zip(withImage, slabCounts).map { (slices: $0.slices, slabs: $1) },
+            multiple: roundsSizes ? Self.imageMultiple : 1
+        )
+        let filler = roundsSizes ? Self.filler(for: imageTasks.count, multiple: Self.imageMultiple) : 0
+        if let stacks, let task = imageTasks.last, let modality = imageModalities.last {
+            // What volumes become is rounded up, not their slices.
+            self.features = try features?.to(device)
+            imageTasks += repeatElement(task, count: stacks.filler)
+            imageModalities += repeatElement(modality, count: stacks.filler)
+            imageRow += stacks.filler * imageTokenCount
+        } else if let features, filler > 0, let task = imageTasks.last, let modality = imageModalities.last {
             let none = try Tensor.zeros(
                 [filler] + features.shape.dropFirst(),
                 dtype: features.dtype,

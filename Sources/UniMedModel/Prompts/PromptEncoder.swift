@@ -16,12 +16,16 @@ public struct EncodedPrompt: Sendable, Equatable {
     public var targets: [Int]
     /// The modality of the image, where it is known: read by a hard router by modality, never written into the text.
     public var modality: String?
+    /// Where the chosen slices of a volume lie along its axis, in order; empty for an image.
+    public var slices: [SlicePosition]
 
     /// Makes a prompt.
-    public init(task: MedicalTask, tokens: [Int], targets: [Int], modality: String? = nil) {
+    public init(task: MedicalTask, tokens: [Int], targets: [Int], modality: String? = nil, slices: [SlicePosition] = [])
+    {
         precondition(tokens.count == targets.count, "every token has a target")
         self.task = task
         self.modality = modality
+        self.slices = slices
         self.tokens = tokens
         self.targets = targets
     }
@@ -45,6 +49,7 @@ public enum EvaluationPromptForm: String, Codable, Sendable {
 public struct PromptEncoder: Sendable {
     private let tokenizer: any Tokenizer
     private let imageTokenCount: Int
+    private let volume: VolumeConfiguration?
     private let taskIdentifiers: Bool
     private let maximumLength: Int?
 
@@ -52,29 +57,40 @@ public struct PromptEncoder: Sendable {
     ///
     /// - Parameters:
     ///   - imageTokenCount: `Nv/α`: the places an image takes.
+    ///   - volume: How the model looks at volumes; `nil` where it does not.
     ///   - taskIdentifiers: Whether a prompt names its task, as ``UniMedConfiguration/taskIdentifiers`` says. Default: it does.
     ///   - maximumLength: Longer training sequences lose the beginning of the instruction after the task's tag, since
     ///     what is asked stands at its end; where that is not enough, the end of the answer. `nil` never cuts.
     public init(
         tokenizer: any Tokenizer,
         imageTokenCount: Int,
+        volume: VolumeConfiguration? = nil,
         taskIdentifiers: Bool = true,
         maximumLength: Int? = nil
     ) {
         self.tokenizer = tokenizer
         self.imageTokenCount = imageTokenCount
+        self.volume = volume
         self.taskIdentifiers = taskIdentifiers
         self.maximumLength = maximumLength
     }
 
     /// A prompt with its answer, which ends with the end-of-sequence token.
     ///
+    /// - Parameters:
+    ///   - task: The task.
+    ///   - instruction: What is asked, without the task's tag.
+    ///   - answer: What the model shall write.
+    ///   - hasImage: Whether there is an image or a volume.
+    ///   - slices: Where the chosen slices of a volume lie; empty for an image.
+    /// - Precondition: A model without settings for volumes is given no slices.
     /// - Throws: ``TokenizerError`` when the text cannot be tokenised.
     public func training(
         task: MedicalTask,
         instruction: String,
         answer: String,
-        hasImage: Bool
+        hasImage: Bool,
+        slices: [SlicePosition] = []
     ) throws(TokenizerError) -> EncodedPrompt {
         var tokens = tokenizer.bosID.map { [$0] } ?? []
         for piece in pieces(
@@ -85,7 +101,7 @@ public struct PromptEncoder: Sendable {
         ) {
             switch piece {
             case .text(let text): tokens += try tokenizer.encode(text)
-            case .image: tokens += [Int](repeating: EncodedPrompt.imageSlot, count: imageTokenCount)
+            case .image: tokens += imageSlots(slices)
             }
         }
         let ending = try tokenizer.encode(answer)
@@ -106,16 +122,24 @@ public struct PromptEncoder: Sendable {
             tokens.removeLast(tokens.count - maximumLength)
             targets.removeLast(targets.count - maximumLength)
         }
-        return EncodedPrompt(task: task, tokens: tokens, targets: targets)
+        return EncodedPrompt(task: task, tokens: tokens, targets: targets, slices: slices)
     }
 
     /// A prompt that waits for its answer.
     ///
+    /// - Parameters:
+    ///   - task: The task.
+    ///   - instruction: What is asked, without the task's tag.
+    ///   - hasImage: Whether there is an image or a volume.
+    ///   - slices: Where the chosen slices of a volume lie; empty for an image.
+    ///   - form: How the prompt is written.
+    /// - Precondition: A model without settings for volumes is given no slices.
     /// - Throws: ``TokenizerError`` when the text cannot be tokenised.
     public func evaluation(
         task: MedicalTask,
         instruction: String,
         hasImage: Bool,
+        slices: [SlicePosition] = [],
         form: EvaluationPromptForm = .asTrained
     ) throws(TokenizerError) -> EncodedPrompt {
         let spaces =
@@ -132,14 +156,25 @@ public struct PromptEncoder: Sendable {
                 if form == .published, isFirst { tokens += bos }
                 tokens += try tokenizer.encode(text)
                 isFirst = false
-            case .image: tokens += [Int](repeating: EncodedPrompt.imageSlot, count: imageTokenCount)
+            case .image: tokens += imageSlots(slices)
             }
         }
         return EncodedPrompt(
             task: task,
             tokens: tokens,
-            targets: [Int](repeating: EncodedPrompt.noTarget, count: tokens.count)
+            targets: [Int](repeating: EncodedPrompt.noTarget, count: tokens.count),
+            slices: slices
         )
+    }
+
+    /// The places of an image, or of the slabs of a volume.
+    private func imageSlots(_ slices: [SlicePosition]) -> [Int] {
+        var slabs = 1
+        if !slices.isEmpty {
+            guard let volume else { preconditionFailure("a model without settings for volumes takes none") }
+            slabs = volume.slabCount(of: slices.count, imageTokenCount: imageTokenCount)
+        }
+        return [Int](repeating: EncodedPrompt.imageSlot, count: slabs * imageTokenCount)
     }
 
     /// Takes up to `excess` tokens out of the instruction of a prompt, from its beginning.

@@ -23,9 +23,26 @@ struct PostProcessor: Sendable, Equatable {
             }
         case "TemplateProcessing":
             try setTemplate(field, tokens: tokens)
+        case "RobertaProcessing", "BertProcessing":
+            prefix = [try PostProcessor.pair(field.required("cls"), tokens: tokens)]
+            suffix = [try PostProcessor.pair(field.required("sep"), tokens: tokens)]
         case let name:
-            throw type.error(.unsupported, "'\(name)', expected Sequence, ByteLevel or TemplateProcessing")
+            throw type.error(
+                .unsupported,
+                "'\(name)', expected Sequence, ByteLevel, TemplateProcessing, RobertaProcessing or BertProcessing"
+            )
         }
+    }
+
+    /// The id of a token that is written as its name and id.
+    private static func pair(_ field: JSONField, tokens: TokenTable) throws(TokenizerError) -> Int {
+        let parts = try field.elements()
+        guard parts.count == 2 else { throw field.error(.invalidFile, "expected a token and its id") }
+        let id = try parts[1].tokenID()
+        guard let known = tokens.id(try parts[0].bytes()), known == id else {
+            throw field.error(.invalidFile, "'\(try parts[0].string())' does not have the id \(id)")
+        }
+        return id
     }
 
     private mutating func setTemplate(_ field: JSONField, tokens: TokenTable) throws(TokenizerError) {

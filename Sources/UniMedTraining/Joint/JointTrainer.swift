@@ -27,6 +27,8 @@ final class JointTrainer {
         var counts: StepStatistics.Counts
         var samplesSeen: Int
         var elapsedSeconds: Double
+        /// What the treatment of conflicts keeps; `nil` without one.
+        var conflict: ConflictState?
     }
 
     static let formatVersion = 1
@@ -35,7 +37,7 @@ final class JointTrainer {
 
     private let model: UniMed
     private let examples: TrainingExamples
-    private let features: FeatureCache?
+    private let features: (any FeatureSource)?
     private let configuration: TrainingConfiguration
     private let ordinalTargets: OrdinalTargets?
     private let seed: UInt64
@@ -45,11 +47,14 @@ final class JointTrainer {
 
     private let parameters: [(name: String, parameter: Parameter)]
     private let optimizer: AdamW
+    private var resolver: ConflictResolver?
     private var statistics: StepStatistics
     private var sampler: MixtureSampler
     private var step = 0
     private var samplesSeen = 0
     private var elapsedSeconds = 0.0
+    /// Since the start of the step.
+    private var waitingSeconds = 0.0
 
     /// Prepares training of a model, which is on its device and has the weights to start from.
     ///
@@ -60,7 +65,7 @@ final class JointTrainer {
     init(
         model: UniMed,
         examples: TrainingExamples,
-        features: FeatureCache?,
+        features: (any FeatureSource)?,
         configuration: TrainingConfiguration,
         ordinalTargets: OrdinalTargets? = nil,
         seed: UInt64,
@@ -95,6 +100,9 @@ final class JointTrainer {
                 )
             )
         }
+        resolver = try configuration.optimization.map { optimization throws(TrainingError) in
+            try ConflictResolver(optimization, parameters: parameters)
+        }
         model.dropout = configuration.dropout
         model.language.checkpointsBlocks = configuration.gradientCheckpointing
     }
@@ -127,7 +135,8 @@ final class JointTrainer {
         var begin = clock.now
         var saved = step
         while step < configuration.steps, !control.isCancelled {
-            let produced = try UniMedTraining.training(step: step) { try prefetcher.next() }
+            waitingSeconds = 0
+            let produced = try waiting { try prefetcher.next() }
             guard let produced else { preconditionFailure("the sequence of batches has no end") }
             let done = step + 1
             let logs = done % configuration.logEvery == 0 || done == configuration.steps
@@ -142,13 +151,14 @@ final class JointTrainer {
             let now = clock.now
             let seconds = begin.duration(to: now).seconds
             begin = now
-            statistics.add(seconds: seconds)
+            statistics.add(seconds: seconds, waiting: waitingSeconds)
             elapsedSeconds += seconds
             if logs {
                 let line = try self.metrics(norm: norm)
                 try log.append(line)
                 metrics = ["loss": line.loss, "learningRate": line.learningRate]
                 metrics["samplesPerSecond"] = line.samplesPerSecond
+                metrics["dataWaitShare"] = line.dataWaitShare
             }
             report(progress, metrics: metrics)
             if saves {
@@ -177,14 +187,8 @@ final class JointTrainer {
     private func update(_ examples: [TrainingExample], measuresNorm: Bool) throws(TrainingError) -> Tensor? {
         try UniMedTraining.training(step: step) {
             try Runtime.seed(SeededGenerator.derivedSeed(from: seed, label: "step \(step)"))
-            let parts = try microBatches(examples)
-            let counts = parts.map(\.batch.targetCounts)
-            guard let shares = MicroBatches.shares(targetCounts: counts, lengthExponent: configuration.lengthExponent)
-            else { throw TorchError(operation: "loss", message: "the batch has no answer token to learn from") }
-            for (part, share) in zip(parts, shares) {
-                let output = share > 0 ? try backward(part.batch, share: share) : nil
-                try statistics.add(output, share: share, batch: part.batch, hasImage: part.hasImage)
-            }
+            let losses = try resolver.map { try taskGradients(examples, $0) }
+            if losses == nil { try gradients(examples) }
             statistics.addStep()
             var norm: Tensor?
             if let maximum = configuration.gradientClipping {
@@ -203,29 +207,159 @@ final class JointTrainer {
             }
             try optimizer.step(learningRate: configuration.schedule.rate(at: step))
             try optimizer.clearGradients()
+            if let resolver, resolver.looksAtLossesAfterwards, let losses {
+                try noteLosses(examples, before: losses, resolver)
+            }
             return norm
         }
+    }
+
+    /// Adds up the gradients of the step's loss.
+    private func gradients(_ examples: [TrainingExample]) throws {
+        let parts = try microBatches(examples)
+        for (part, share) in zip(parts, try shares(of: parts)) {
+            let output = share > 0 ? try backward(part.batch, share: share) : nil
+            try statistics.add(output, share: share, batch: part.batch, hasImage: part.hasImage)
+        }
+    }
+
+    private func shares(of parts: [(batch: PromptBatch, hasImage: [Bool])]) throws -> [Double] {
+        let counts = parts.map(\.batch.targetCounts)
+        guard let shares = MicroBatches.shares(targetCounts: counts, lengthExponent: configuration.lengthExponent)
+        else { throw TorchError(operation: "loss", message: "the batch has no answer token to learn from") }
+        return shares
+    }
+
+    // MARK: Conflicts between tasks
+
+    /// The parts of a step's samples task by task, with the share of each in the step's loss.
+    private func taskParts(
+        _ examples: [TrainingExample]
+    ) throws -> [(task: MedicalTask, parts: [(batch: PromptBatch, hasImage: [Bool], share: Double)])] {
+        let groups = MedicalTask.allCases.compactMap { task in
+            let own = examples.filter { $0.prompt.task == task }
+            return own.isEmpty ? nil : (task: task, examples: own)
+        }
+        let parts = try groups.map { try microBatches($0.examples) }
+        var shares = try shares(of: parts.flatMap { $0 })[...]
+        return zip(groups, parts).map { group, parts in
+            (group.task, parts.map { ($0.batch, $0.hasImage, shares.removeFirst()) })
+        }
+    }
+
+    /// Computes the gradients of each task by itself and makes them one.
+    ///
+    /// - Returns: The mean loss of each task.
+    private func taskGradients(
+        _ examples: [TrainingExample],
+        _ resolver: ConflictResolver
+    ) throws -> [(task: MedicalTask, loss: Double)] {
+        var losses: [(task: MedicalTask, loss: Double)] = []
+        var weighed: [Tensor] = []
+        for (task, parts) in try taskParts(examples) {
+            let own = parts.reduce(0) { $0 + $1.share }
+            var sum: Tensor?
+            for (batch, hasImage, share) in parts {
+                let output = share > 0 ? try forward(batch) : nil
+                try statistics.add(output, share: share, batch: batch, hasImage: hasImage)
+                guard let output else { continue }
+                let part = try output.loss * (share / own)
+                if resolver.looksAtGradients {
+                    if part.requiresGradient { try (part * own).backward() }
+                    sum = try Self.sum(sum, part.detach())
+                } else {
+                    sum = try Self.sum(sum, part)
+                }
+            }
+            guard let sum else { continue }
+            losses.append((task, try sum.detach().item()))
+            if resolver.looksAtGradients { try resolver.take(task) } else { weighed.append(sum) }
+        }
+        guard losses.allSatisfy(\.loss.isFinite) else {
+            throw notFinite("the loss of a task is not finite", tasks: examples.map(\.prompt.task))
+        }
+        if resolver.looksAtGradients {
+            var generator = SeededGenerator.derived(from: seed, label: "conflicts of step \(step)")
+            let means = Dictionary(uniqueKeysWithValues: losses.map { ($0.task, $0.loss) })
+            try resolver.resolve(losses: means, generator: &generator)
+        } else {
+            let weights = resolver.lossWeights(for: losses.map(\.task), losses: losses.map(\.loss))
+            var total: Tensor?
+            for (loss, weight) in zip(weighed, weights) where loss.requiresGradient {
+                total = try Self.sum(total, loss * weight)
+            }
+            try total?.backward()
+        }
+        return losses
+    }
+
+    private static func sum(_ total: Tensor?, _ part: Tensor) throws(TorchError) -> Tensor {
+        guard let total else { return part }
+        return try total + part
+    }
+
+    /// Computes the losses of the same samples, with the same dropout, after the step.
+    private func noteLosses(
+        _ examples: [TrainingExample],
+        before: [(task: MedicalTask, loss: Double)],
+        _ resolver: ConflictResolver
+    ) throws {
+        try Runtime.seed(SeededGenerator.derivedSeed(from: seed, label: "step \(step)"))
+        let after = try withoutGradients {
+            try taskParts(examples).compactMap { task, parts -> (task: MedicalTask, loss: Double)? in
+                let own = parts.reduce(0) { $0 + $1.share }
+                guard own > 0 else { return nil }
+                return (
+                    task,
+                    try parts.filter { $0.share > 0 }.reduce(0) { sum, part in
+                        sum + part.share / own * (try forward(part.batch).loss.item())
+                    }
+                )
+            }
+        }
+        resolver.note(before.map(\.task), before: before.map(\.loss), after: after.map(\.loss))
     }
 
     /// The samples of a step as the model takes them, in parts of the batch's size.
     private func microBatches(_ examples: [TrainingExample]) throws -> [(batch: PromptBatch, hasImage: [Bool])] {
         try stride(from: 0, to: examples.count, by: configuration.batchSize).map { start in
             let part = examples[start..<min(start + configuration.batchSize, examples.count)]
-            let rows = part.compactMap(\.featureRow)
+            let rows = part.flatMap(\.featureRows)
             let batch = try PromptBatch(
                 part.map(\.prompt),
-                features: rows.isEmpty ? nil : features?.gather(rows, device: model.device),
+                features: rows.isEmpty ? nil : gather(rows),
                 imageTokenCount: model.configuration.imageTokenCount,
                 taskOrder: model.configuration.connector.tasks,
                 roundsSizes: model.prefersRoundedSizes,
                 device: model.device
             )
-            return (batch, part.map { $0.featureRow != nil })
+            return (batch, part.map { !$0.featureRows.isEmpty })
         }
+    }
+
+    private func gather(_ rows: [Int]) throws -> Tensor? {
+        guard let features else { return nil }
+        guard features.isRead else { return try features.gather(rows, device: model.device) }
+        return try waiting { try features.gather(rows, device: model.device) }
+    }
+
+    /// Does what brings data, and adds its time to that of waiting.
+    private func waiting<Result>(_ body: () throws -> Result) throws(TrainingError) -> Result {
+        let start = ContinuousClock.now
+        defer { waitingSeconds += (ContinuousClock.now - start).seconds }
+        return try UniMedTraining.training(step: step, body)
     }
 
     /// Adds the gradients of a part's loss, weighed with its share.
     private func backward(_ batch: PromptBatch, share: Double) throws -> LossOutput {
+        let output = try forward(batch)
+        // A batch without images does not reach a connector that alone is trained.
+        if output.loss.requiresGradient { try (share == 1 ? output.loss : output.loss * share).backward() }
+        return output
+    }
+
+    /// The loss of a part.
+    private func forward(_ batch: PromptBatch) throws -> LossOutput {
         let output = try model.loss(
             batch,
             labelSmoothing: configuration.labelSmoothing,
@@ -237,8 +371,6 @@ final class JointTrainer {
             let loss = try output.loss.item()
             guard loss.isFinite else { throw notFinite("the loss is \(loss)", tasks: batch.tasks) }
         }
-        // A batch without images does not reach a connector that alone is trained.
-        if output.loss.requiresGradient { try (share == 1 ? output.loss : output.loss * share).backward() }
         return output
     }
 
@@ -296,7 +428,8 @@ final class JointTrainer {
             log: log.position,
             counts: statistics.counts,
             samplesSeen: samplesSeen,
-            elapsedSeconds: elapsedSeconds
+            elapsedSeconds: elapsedSeconds,
+            conflict: resolver?.state
         )
         let weights = parameters.map { ($0.name, $0.parameter.value) }
         let moments = optimizer.state().map { ($0.name, $0.tensor) } + statistics.tensors
@@ -329,6 +462,9 @@ final class JointTrainer {
             try optimizer.restore { name in moments[name] }
             try statistics.restore(state.counts) { name in try kept.tensor(named: name) }
             sampler = try MixtureSampler(tasks: examples.tasks, rates: examples.rates, state: state.sampler)
+        }
+        resolver = try configuration.optimization.map { optimization throws(TrainingError) in
+            try ConflictResolver(optimization, parameters: parameters, state: state.conflict)
         }
         step = state.step
         samplesSeen = state.samplesSeen

@@ -13,6 +13,8 @@ struct StepStatistics {
         var images = [Int](repeating: 0, count: MedicalTask.allCases.count)
         var tokens = 0
         var seconds = 0.0
+        /// The part of `seconds` in which steps waited for data; `nil` in checkpoints of earlier versions.
+        var waitingSeconds: Double?
     }
 
     private static let tasks = MedicalTask.allCases
@@ -72,7 +74,10 @@ struct StepStatistics {
     /// Counts a step, all of whose micro-batches were added.
     mutating func addStep() { counts.steps += 1 }
 
-    mutating func add(seconds: Double) { counts.seconds += seconds }
+    mutating func add(seconds: Double, waiting: Double) {
+        counts.seconds += seconds
+        counts.waitingSeconds = (counts.waitingSeconds ?? 0) + waiting
+    }
 
     /// Notes whether a norm is finite.
     mutating func note(_ norm: Tensor) throws(TorchError) { finite = try finite.and(norm.isFinite()) }
@@ -115,6 +120,7 @@ struct StepStatistics {
             gradientNorm: gradientNorm,
             samplesPerSecond: Double(counts.samples.reduce(0, +)) / seconds,
             tokensPerSecond: Double(counts.tokens) / seconds,
+            dataWaitShare: (counts.waitingSeconds ?? 0) / seconds,
             routingWeights: routingMeans,
             samplesSeen: samplesSeen,
             elapsedSeconds: elapsedSeconds

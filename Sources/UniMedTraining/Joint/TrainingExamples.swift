@@ -8,8 +8,8 @@ import UniMedTokenizers
 package struct TrainingExample: Sendable, Equatable {
     /// The prompt with its answer.
     package let prompt: EncodedPrompt
-    /// The row of the picture's features; `nil` for question answering.
-    package let featureRow: Int?
+    /// The rows of the features of its picture, or of the chosen slices of its volume; empty for question answering.
+    package let featureRows: [Int]
 }
 
 /// Turns drawn samples into prompts: instruction, view, answer, token ids.
@@ -20,7 +20,12 @@ package struct TrainingExamples: Sendable {
     package let entries: [Int]
     /// The rates of the tasks, from the samples as they are.
     package let rates: TaskRates
+    /// The position of each sample's picture; -1 without one, or for a volume.
     private let pictures: [Int]
+    /// The volume of each sample, as a place in ``volumes``; -1 without one.
+    private let volumeOfSample: [Int]
+    private let volumes: [Volume]
+    private let volumeConfiguration: VolumeConfiguration?
     private let plan: ViewPlan
     private let encoder: PromptEncoder
     /// The annotated objects of each picture, for questions that count them.
@@ -30,23 +35,50 @@ package struct TrainingExamples: Sendable {
     /// Boxes that a view cuts to less than this share of a side are not asked for.
     private static let smallestSide = 0.02
 
+    /// A volume of the training split.
+    private struct Volume: Sendable {
+        let reference: VolumeReference
+        /// The positions of all of its slices.
+        let positions: [Int]
+        /// How much is to be seen in each.
+        let weights: [Double]
+    }
+
     /// Prepares the training split.
     ///
+    /// - Parameter volume: How the model looks at volumes; `nil` for a model that does not.
     /// - Throws: ``TrainingError`` when there are no training samples or a sample's picture is missing.
     package init(
         _ data: PreparedData,
         configuration: DataConfiguration,
         encoder: PromptEncoder,
         plan: ViewPlan,
-        seed: UInt64
+        seed: UInt64,
+        volume: VolumeConfiguration? = nil
     ) throws(TrainingError) {
         let samples = data.indices(split: .train).map { data.samples[$0] }
         guard !samples.isEmpty else {
             throw TrainingError(.data, "there is no sample of the training split", file: data.folder.path)
         }
         var pictures: [Int] = []
-        for sample in samples {
-            if let position = data.images.position(of: sample) {
+        var volumes: [Volume] = []
+        var volumeOfSample = [Int](repeating: -1, count: samples.count)
+        var known: [String: Int] = [:]
+        for (index, sample) in samples.enumerated() {
+            if let reference = sample.image?.volume, let positions = data.images.positions(of: sample) {
+                guard let volume else {
+                    let problem = "the data hold volumes and the model has no settings for them"
+                    throw TrainingError(.recipe, problem, field: "model.volume")
+                }
+                let name = "\(sample.dataset)/\(sample.image?.path ?? "")"
+                if known[name] == nil {
+                    known[name] = volumes.count
+                    let weights = data.images.sliceWeights(at: positions, for: volume.selection)
+                    volumes.append(Volume(reference: reference, positions: positions, weights: weights))
+                }
+                volumeOfSample[index] = known[name] ?? -1
+                pictures.append(-1)
+            } else if let position = data.images.position(of: sample) {
                 pictures.append(position)
             } else if sample.task.usesImage {
                 let problem = "the picture of sample \(sample.id) of \(sample.dataset) is not in the prepared data"
@@ -68,6 +100,9 @@ package struct TrainingExamples: Sendable {
         }
         self.samples = samples
         self.pictures = pictures
+        self.volumeOfSample = volumeOfSample
+        self.volumes = volumes
+        volumeConfiguration = volume
         self.plan = plan
         self.encoder = encoder
         self.objects = objects
@@ -83,17 +118,23 @@ package struct TrainingExamples: Sendable {
 
     /// The prompt of a draw.
     ///
-    /// The template, and the view of the picture, follow from the draw's seed.
+    /// The template, the view of the picture, and the slices of a volume follow from the draw's seed.
     ///
     /// - Throws: `TaskError` or `TokenizerError` when the sample lacks what its task needs.
     package func example(for draw: MixtureDraw) throws -> TrainingExample {
         let index = entries[draw.sampleIndex]
         var sample = samples[index]
-        var row: Int?
-        if pictures[index] >= 0, sample.task.usesImage {
+        var rows: [Int] = []
+        var slices: [SlicePosition] = []
+        if volumeOfSample[index] >= 0, sample.task.usesImage {
+            let volume = volumes[volumeOfSample[index]]
+            let chosen = self.slices(of: volume, seed: draw.seed)
+            rows = chosen.map { plan.row(of: volume.positions[$0], view: 0) }
+            slices = chosen.map { SlicePosition(slice: $0, of: volume.reference) }
+        } else if pictures[index] >= 0, sample.task.usesImage {
             let (view, adapted) = self.view(of: sample, picture: pictures[index], seed: draw.seed)
             sample = adapted
-            row = plan.row(of: pictures[index], view: view)
+            rows = [plan.row(of: pictures[index], view: view)]
         }
         let definition = TaskRegistry.definition(of: sample.task)
         var instruction = try definition.instruction(for: sample, templateSeed: draw.seed)
@@ -104,10 +145,20 @@ package struct TrainingExamples: Sendable {
             task: sample.task,
             instruction: instruction,
             answer: try definition.target(for: sample),
-            hasImage: row != nil
+            hasImage: !rows.isEmpty,
+            slices: slices
         )
         prompt.modality = sample.modality
-        return TrainingExample(prompt: prompt, featureRow: row)
+        return TrainingExample(prompt: prompt, featureRows: rows)
+    }
+
+    /// The slices of a volume to look at.
+    private func slices(of volume: Volume, seed: UInt64) -> [Int] {
+        guard let configuration = volumeConfiguration else {
+            preconditionFailure("volumes are kept only where the model has settings for them")
+        }
+        var generator = configuration.jitter ? SeededGenerator.derived(from: seed, label: "slices") : nil
+        return configuration.selection.slices(weights: volume.weights, generator: &generator)
     }
 
     // MARK: Views

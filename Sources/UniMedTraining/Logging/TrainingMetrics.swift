@@ -19,6 +19,10 @@ public struct TrainingMetrics: Codable, Sendable, Equatable {
     public var samplesPerSecond: Double
     /// Tokens per second of wall time, image tokens included, since the last line.
     public var tokensPerSecond: Double
+    /// The share of the time since the last line in which steps waited for data, from 0 to 1.
+    ///
+    /// That is for prompts that were not ready, and for cached features being read; `nil` in lines of earlier versions.
+    public var dataWaitShare: Double?
     /// The mean routing weight of each expert over the image tokens of a task, by short code; empty without experts.
     public var routingWeights: [String: [Double]]
     /// The samples seen since the start of the run.
@@ -28,7 +32,7 @@ public struct TrainingMetrics: Codable, Sendable, Equatable {
 
     enum CodingKeys: String, CodingKey {
         case step, loss, taskLosses, taskSamples, learningRate, gradientNorm, samplesPerSecond, tokensPerSecond
-        case routingWeights, samplesSeen, elapsedSeconds
+        case dataWaitShare, routingWeights, samplesSeen, elapsedSeconds
     }
 
     /// Reads the metrics of a run's folder.
@@ -46,6 +50,7 @@ public struct TrainingMetrics: Codable, Sendable, Equatable {
             ("loss", loss), ("learning_rate", learningRate), ("gradient_norm", gradientNorm),
             ("speed/samples_per_second", samplesPerSecond), ("speed/tokens_per_second", tokensPerSecond),
         ]
+        if let dataWaitShare { scalars.append(("speed/data_wait_share", dataWaitShare)) }
         for task in MedicalTask.allCases {
             if let loss = taskLosses[task.rawValue] { scalars.append(("loss/\(task.rawValue)", loss)) }
             for (expert, weight) in (routingWeights[task.rawValue] ?? []).enumerated() {

@@ -94,7 +94,7 @@ public enum SampleBalance: String, Codable, Sendable, CaseIterable {
 
 /// One data set of a recipe.
 public struct DatasetConfiguration: Codable, Sendable, Equatable {
-    /// The importer's name, for example `medpix`; `phantoms` makes its data instead of reading them.
+    /// The importer's name, for example `medpix`; `phantoms` and `volume-phantoms` make their data instead of reading them.
     public var importer: String
     /// The folder, relative to the recipe's unless it is absolute; `nil` for `phantoms`.
     public var path: String?
@@ -114,7 +114,7 @@ public struct DatasetConfiguration: Codable, Sendable, Equatable {
     public var objectNames: [String: String]
     /// Settings of the importer alone, by name, for example `labelColumn: dx`.
     public var settings: [String: String]
-    /// The number of studies, for `phantoms`.
+    /// The number of studies, for phantoms.
     public var count: Int?
     /// How views of its training pictures are made; `nil` makes none.
     public var augmentation: AugmentationConfiguration?
@@ -126,6 +126,11 @@ public struct DatasetConfiguration: Codable, Sendable, Equatable {
 
     /// The name of the generator of synthetic studies.
     public static let phantoms = "phantoms"
+    /// The name of the generator of synthetic volumes.
+    public static let volumePhantoms = "volume-phantoms"
+
+    /// Whether the data are made instead of read.
+    public var isMade: Bool { importer == Self.phantoms || importer == Self.volumePhantoms }
 
     /// Makes a configuration.
     public init(
@@ -165,8 +170,7 @@ public struct DatasetConfiguration: Codable, Sendable, Equatable {
         settings = try container.decode(.settings, default: [:])
         count = try container.decodeIfPresent(Int.self, forKey: .count)
         augmentation = try container.decodeIfPresent(AugmentationConfiguration.self, forKey: .augmentation)
-        let isPhantoms = importer == Self.phantoms
-        if isPhantoms {
+        if isMade {
             try container.require(path == nil, .path, "phantoms are made, not read: they have no folder")
             try container.require(settings.isEmpty, .settings, "phantoms are made, not read: they have no importer")
         } else {

@@ -42,14 +42,16 @@ public struct Recipe: Codable, Sendable, Equatable {
     public var weights: WeightsConfiguration
     /// The pretraining of the vision transformer; `nil` leaves it as it starts.
     public var visionPretraining: VisionPretrainingConfiguration?
+    /// Where the vision transformer's features come from during joint training.
+    public var features: FeatureConfiguration
     /// The joint training of all tasks.
     public var training: TrainingConfiguration
     /// How the model is evaluated.
     public var evaluation: EvaluationConfiguration
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case name, seed, device, precision, threads, data, tokenizer, model, weights, visionPretraining, training
-        case evaluation
+        case name, seed, device, precision, threads, data, tokenizer, model, weights, visionPretraining, features
+        case training, evaluation
     }
 
     /// Makes a recipe.
@@ -64,6 +66,7 @@ public struct Recipe: Codable, Sendable, Equatable {
         model: UniMedConfiguration,
         weights: WeightsConfiguration = WeightsConfiguration(),
         visionPretraining: VisionPretrainingConfiguration? = nil,
+        features: FeatureConfiguration = FeatureConfiguration(),
         training: TrainingConfiguration,
         evaluation: EvaluationConfiguration = EvaluationConfiguration()
     ) {
@@ -77,6 +80,7 @@ public struct Recipe: Codable, Sendable, Equatable {
         self.model = model
         self.weights = weights
         self.visionPretraining = visionPretraining
+        self.features = features
         self.training = training
         self.evaluation = evaluation
     }
@@ -97,6 +101,7 @@ public struct Recipe: Codable, Sendable, Equatable {
             VisionPretrainingConfiguration.self,
             forKey: .visionPretraining
         )
+        features = try container.decode(.features, default: FeatureConfiguration())
         training = try container.decode(TrainingConfiguration.self, forKey: .training)
         evaluation = try container.decode(.evaluation, default: EvaluationConfiguration())
 

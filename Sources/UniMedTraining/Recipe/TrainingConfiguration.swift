@@ -107,6 +107,8 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
     public var learningRate: LearningRateConfiguration
     /// The optimizer's settings.
     public var optimizer: AdamWConfiguration
+    /// How gradients of tasks that pull against each other are treated; `nil` adds them up, as in the paper.
+    public var optimization: OptimizationConfiguration?
     /// The largest norm of all gradients together; `nil` does not clip, as in the published code.
     public var gradientClipping: Double?
     /// The share of an answer token's probability that is spread over the vocabulary.
@@ -145,7 +147,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
 
     enum CodingKeys: String, CodingKey, CaseIterable {
         case steps, batchSize, accumulation, gradientCheckpointing, composition, learningRate, optimizer,
-            gradientClipping, labelSmoothing
+            optimization, gradientClipping, labelSmoothing
         case lengthExponent, coordinateDeviation, dropout, maximumLength, views, checkpointEvery, keptCheckpoints,
             logEvery
     }
@@ -159,6 +161,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         composition: BatchComposition = .mixed,
         learningRate: LearningRateConfiguration = LearningRateConfiguration(),
         optimizer: AdamWConfiguration = AdamWConfiguration(),
+        optimization: OptimizationConfiguration? = nil,
         gradientClipping: Double? = nil,
         labelSmoothing: Double = 0,
         lengthExponent: Double = 0,
@@ -177,6 +180,7 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         self.composition = composition
         self.learningRate = learningRate
         self.optimizer = optimizer
+        self.optimization = optimization
         self.gradientClipping = gradientClipping
         self.labelSmoothing = labelSmoothing
         self.lengthExponent = lengthExponent
@@ -203,6 +207,17 @@ public struct TrainingConfiguration: Codable, Sendable, Equatable {
         composition = try container.decode(.composition, default: defaults.composition)
         learningRate = try container.decode(.learningRate, default: defaults.learningRate)
         optimizer = try container.decodeStrictly(.optimizer, default: defaults.optimizer)
+        optimization = try container.decodeIfPresent(OptimizationConfiguration.self, forKey: .optimization)
+        try container.require(
+            optimization == nil || composition == .mixed,
+            .optimization,
+            "contradicts composition \(composition.rawValue): a step needs samples of several tasks"
+        )
+        try container.require(
+            optimization?.conflict != .famo || accumulation == 1,
+            .optimization,
+            "famo needs the losses of a step at once and contradicts accumulation \(accumulation)"
+        )
         gradientClipping = try container.decodeIfPresent(Double.self, forKey: .gradientClipping)
         labelSmoothing = try container.decode(.labelSmoothing, default: defaults.labelSmoothing)
         lengthExponent = try container.decode(.lengthExponent, default: defaults.lengthExponent)

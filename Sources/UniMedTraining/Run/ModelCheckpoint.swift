@@ -85,6 +85,7 @@ public final class ModelCheckpoint {
         PromptEncoder(
             tokenizer: tokenizer,
             imageTokenCount: model.configuration.imageTokenCount,
+            volume: model.configuration.volume,
             taskIdentifiers: model.configuration.taskIdentifiers
         )
     }

@@ -141,10 +141,27 @@ public final class TrainingRun {
     ///
     /// - Throws: ``TrainingError`` when a file of weights does not fit.
     public func makeModel(tokenizer: any CheckpointTokenizer) throws(TrainingError) -> UniMed {
-        var configuration = recipe.model
-        configuration.language.vocabularySize = tokenizer.vocabularySize
+        try makeModel(tokenizer: tokenizer, needsLanguage: true)
+    }
+
+    /// Makes the model; where the language model is not needed its files are not read.
+    private func makeModel(
+        tokenizer: any CheckpointTokenizer,
+        needsLanguage: Bool
+    ) throws(TrainingError) -> UniMed {
         let (device, weights) = (recipe.torchDevice, recipe.weights)
         return try training {
+            var configuration = recipe.model
+            configuration.language.vocabularySize = tokenizer.vocabularySize
+            let language = try needsLanguage ? weights.language.map { try Checkpoint.open(resolve($0)) } : nil
+            if let path = weights.language, let language, let rows = try Llama.vocabularySize(in: language) {
+                guard tokenizer.vocabularySize <= rows else {
+                    let problem =
+                        "the tokenizer has \(tokenizer.vocabularySize) tokens, the language model only \(rows) embeddings"
+                    throw TrainingError(.tokenizer, problem, file: path)
+                }
+                configuration.language.vocabularySize = rows
+            }
             try Runtime.seed(recipe.seed)
             // What a file has is not drawn: those weights get memory when they are read.
             let unplaced = WeightBuilder(device: .meta)
@@ -158,9 +175,7 @@ public final class TrainingRun {
             if let path = weights.vision {
                 try model.vision.load(Checkpoint.open(resolve(path)), device: device)
             }
-            if let path = weights.language {
-                try model.language.load(Checkpoint.open(resolve(path)), device: device)
-            }
+            if let language { try model.language.load(language, device: device) }
             if weights.language == nil {
                 // A model from scratch starts with coordinates that know their order.
                 if let first = Self.firstCoordinate(of: tokenizer) {
@@ -262,21 +277,28 @@ public final class TrainingRun {
 
     /// Computes the features of all pictures and views, or opens them when that is done.
     ///
-    /// - Returns: `nil` when it was asked to stop, or there are no pictures.
+    /// Features of the run's own folder are made anew when what they depend on changes; those of a folder that the recipe
+    /// names, which other runs may use, are not: that is an error.
+    ///
+    /// - Parameter rebuilding: Whether features of a folder that the recipe names are made anew too.
+    /// - Returns: `nil` when it was asked to stop, there are no pictures, or the recipe keeps no features.
     /// - Throws: ``TrainingError``.
     public func cacheFeatures(
         _ model: UniMed,
         data: PreparedData,
+        rebuilding: Bool = false,
         control: TrainingControl = TrainingControl(),
         progress: ProgressHandler = { _ in }
     ) throws(TrainingError) -> FeatureCache? {
-        guard data.images.count > 0 else { return nil }
+        guard data.images.count > 0, recipe.features.store == .cached else { return nil }
         let cache = try FeatureCache.openOrMake(
-            folder.appendingPathComponent("features"),
+            featureFolder,
             model: model,
             data: data,
             preprocessing: preprocessing,
             plan: viewPlan(data),
+            dtype: recipe.features.precision.dtype,
+            mismatch: rebuilding || recipe.features.folder == nil ? .rebuild : .refuse,
             control: control,
             progress: progress
         )
@@ -285,8 +307,103 @@ public final class TrainingRun {
         return cache
     }
 
+    /// The folder of the cached features: the run's, unless the recipe names one.
+    public var featureFolder: URL {
+        recipe.features.folder.map { resolve($0) } ?? folder.appendingPathComponent("features")
+    }
+
+    /// The features of pictures as the recipe says: cached or computed; `nil` when there are no pictures or it was asked to
+    /// stop.
+    private func featureSource(
+        _ model: UniMed,
+        data: PreparedData,
+        control: TrainingControl,
+        progress: ProgressHandler
+    ) throws(TrainingError) -> (any FeatureSource)? {
+        guard data.images.count > 0, recipe.features.store == .computed else {
+            return try cacheFeatures(model, data: data, control: control, progress: progress)
+        }
+        let encoder = try FeatureEncoder(
+            model: model,
+            images: data.images,
+            preprocessing: preprocessing,
+            plan: viewPlan(data)
+        )
+        let features = UncachedFeatures(
+            encoder,
+            key: try FeatureCache.identity(encoder, data: data, dtype: model.computeDType).key
+        )
+        record.featuresKey = features.key
+        try writeRecord()
+        return features
+    }
+
     private func viewPlan(_ data: PreparedData) -> ViewPlan {
         ViewPlan(data, recipe: recipe.data, views: recipe.training.views, seed: recipe.seed)
+    }
+
+    /// Runs the stages up to the cached features, and ends there.
+    ///
+    /// - Parameter rebuilding: Whether features that were made of something else are made anew; otherwise they are refused.
+    /// - Returns: The features; `nil` when it was asked to stop.
+    /// - Throws: ``TrainingError``; of kind `recipe` when the recipe keeps no features or its data have no pictures, of kind
+    ///   `data` when there are features of something else.
+    public func encode(
+        _ data: PreparedData,
+        rebuilding: Bool = false,
+        control: TrainingControl = TrainingControl(),
+        progress: ProgressHandler = { _ in }
+    ) throws(TrainingError) -> FeatureCache? {
+        guard recipe.features.store == .cached else {
+            throw TrainingError(.recipe, "the recipe computes features at every step", field: "features.store")
+        }
+        guard data.images.count > 0 else {
+            throw TrainingError(.recipe, "the data have no pictures", file: data.folder.path, field: "data")
+        }
+        let preparation = try prepare(data, needsLanguage: false, control: control, progress: progress)
+        guard case .ready(let model, _) = preparation else { return nil }
+        return try FeatureCache.openOrMake(
+            featureFolder,
+            model: model,
+            data: data,
+            preprocessing: preprocessing,
+            plan: viewPlan(data),
+            dtype: recipe.features.precision.dtype,
+            mismatch: rebuilding ? .rebuild : .refuse,
+            control: control,
+            progress: progress
+        )
+    }
+
+    /// What the stages before the features give.
+    private enum Preparation {
+        case ready(UniMed, tokenizer: any CheckpointTokenizer)
+        case interrupted(TrainingOutcome)
+    }
+
+    /// The model with its final frozen weights, and its tokenizer.
+    private func prepare(
+        _ data: PreparedData,
+        needsLanguage: Bool = true,
+        control: TrainingControl,
+        progress: ProgressHandler
+    ) throws(TrainingError) -> Preparation {
+        try check(data)
+        record.dataKey = data.key
+        try writeRecord()
+        let tokenizer = try trainTokenizer(data, progress: progress)
+        let model = try makeModel(tokenizer: tokenizer, needsLanguage: needsLanguage)
+        let pretraining = try pretrainVision(model, data: data, control: control, progress: progress)
+        guard case .finished = pretraining else { return .interrupted(pretraining) }
+        try restoreFrozen(model)
+        try training {
+            try model.vision.castFrozenParameters(to: model.computeDType)
+            try model.visionNorm.castFrozenParameters(to: model.computeDType)
+            if needsLanguage {
+                try model.language.castFrozenParameters(to: recipe.weights.frozenType?.dtype ?? model.computeDType)
+            }
+        }
+        return .ready(model, tokenizer: tokenizer)
     }
 
     /// Runs all stages on prepared data and saves the finished model.
@@ -302,20 +419,13 @@ public final class TrainingRun {
         control: TrainingControl = TrainingControl(),
         progress: ProgressHandler = { _ in }
     ) throws(TrainingError) -> TrainingOutcome {
-        try check(data)
-        record.dataKey = data.key
-        try writeRecord()
-        let tokenizer = try trainTokenizer(data, progress: progress)
-        let model = try makeModel(tokenizer: tokenizer)
-        let pretraining = try pretrainVision(model, data: data, control: control, progress: progress)
-        guard case .finished = pretraining else { return pretraining }
-        try restoreFrozen(model)
-        try training {
-            try model.vision.castFrozenParameters(to: model.computeDType)
-            try model.visionNorm.castFrozenParameters(to: model.computeDType)
-            try model.language.castFrozenParameters(to: recipe.weights.frozenType?.dtype ?? model.computeDType)
+        let model: UniMed
+        let tokenizer: any CheckpointTokenizer
+        switch try prepare(data, control: control, progress: progress) {
+        case .ready(let prepared, let its): (model, tokenizer) = (prepared, its)
+        case .interrupted(let outcome): return outcome
         }
-        let features = try cacheFeatures(model, data: data, control: control, progress: progress)
+        let features = try featureSource(model, data: data, control: control, progress: progress)
         if control.isCancelled { return .interrupted(step: 0) }
         let examples = try TrainingExamples(
             data,
@@ -323,11 +433,13 @@ public final class TrainingRun {
             encoder: PromptEncoder(
                 tokenizer: tokenizer,
                 imageTokenCount: model.configuration.imageTokenCount,
+                volume: model.configuration.volume,
                 taskIdentifiers: model.configuration.taskIdentifiers,
                 maximumLength: recipe.training.maximumLength
             ),
             plan: viewPlan(data),
-            seed: recipe.seed
+            seed: recipe.seed,
+            volume: model.configuration.volume
         )
         let key = try trainingKey(data: data, tokenizer: tokenizer, model: model, features: features)
         let trainer = try JointTrainer(
@@ -394,13 +506,17 @@ public final class TrainingRun {
                 + "\(recipe.data.imageSize)"
             throw TrainingError(.data, problem, file: data.folder.path, field: "data.imageSize")
         }
+        guard recipe.model.volume != nil || !data.samples.contains(where: { $0.image?.volume != nil }) else {
+            let problem = "the prepared data hold volumes and the recipe does not say how the model looks at them"
+            throw TrainingError(.recipe, problem, field: "model.volume")
+        }
     }
 
     private func trainingKey(
         data: PreparedData,
         tokenizer: any CheckpointTokenizer,
         model: UniMed,
-        features: FeatureCache?
+        features: (any FeatureSource)?
     ) throws(TrainingError) -> String {
         var keyed = recipe.training
         // What does not change the weights may change between parts of a run.

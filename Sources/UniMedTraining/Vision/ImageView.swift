@@ -156,6 +156,32 @@ public struct ImagePreprocessing: Codable, Sendable, Equatable {
 
     /// Views of pictures on a scale of 0 to 1: `[B, 3, modelSize, modelSize]`.
     package func unit(_ pixels: Tensor, _ views: [ImageView], generator: Generator?) throws(TorchError) -> Tensor {
+        try unit(pixels, views) { (shape) throws(TorchError) in try Tensor.normal(shape, generator: generator) }
+    }
+
+    /// Views of pictures on a scale of 0 to 1, each with noise that follows from its own seed: `[B, 3, modelSize, modelSize]`.
+    package func unit(
+        _ pixels: Tensor,
+        _ views: [ImageView],
+        noiseSeeds: [UInt64],
+        generator: Generator
+    ) throws(TorchError) -> Tensor {
+        try unit(pixels, views) { (shape) throws(TorchError) in
+            let one = [1] + shape.dropFirst()
+            var parts: [Tensor] = []
+            for seed in noiseSeeds {
+                try generator.seed(seed)
+                parts.append(try Tensor.normal(one, generator: generator))
+            }
+            return try Tensor.cat(parts)
+        }
+    }
+
+    private func unit(
+        _ pixels: Tensor,
+        _ views: [ImageView],
+        noise: ([Int]) throws(TorchError) -> Tensor
+    ) throws(TorchError) -> Tensor {
         let count = views.count
         let picture = try pixels.permute(0, 3, 1, 2).to(.float32) / 255
         if storedSize == modelSize, views.allSatisfy(\.isIdentity) { return picture }
@@ -169,7 +195,7 @@ public struct ImagePreprocessing: Codable, Sendable, Equatable {
         // x ** gamma, which is 0 where x is.
         let bright = try (sampled.clamp(1e-6, 1).log() * column(\.gamma)).exp()
         let shifted = try (bright - 0.5) * column(\.contrast) + (column(\.brightness) + 0.5)
-        let noise = try Tensor.normal(sampled.shape, generator: generator).to(pixels.device)
+        let noise = try noise(sampled.shape).to(pixels.device)
         let cast = try Tensor(views.flatMap { $0.cast.map { Float($0) } }, shape: [count, 3, 1, 1]).to(pixels.device)
         return try ((shifted + noise * column(\.noise)) * cast).clamp(0, 1)
     }

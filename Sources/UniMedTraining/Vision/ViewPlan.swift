@@ -17,15 +17,20 @@ package struct ViewPlan: Sendable {
     private let seed: UInt64
 
     /// Plans views of the training pictures of the data sets that have an augmentation.
+    ///
+    /// Slices of volumes have none, since those of one volume would have to be changed alike.
     package init(_ data: PreparedData, recipe: DataConfiguration, views: Int, seed: UInt64) {
         let bySet = Dictionary(
             recipe.sets.compactMap { set in set.augmentation.map { (set.dataset, $0) } },
             uniquingKeysWith: { first, _ in first }
         )
         var augmentations = [AugmentationConfiguration?](repeating: nil, count: data.images.count)
+        let slices = Set(
+            data.samples.filter { $0.image?.volume != nil }.flatMap { data.images.positions(of: $0) ?? [] }
+        )
         func note(_ dataset: String, _ path: String?, _ split: Split) {
             guard split == .train, let path, let augmentation = bySet[dataset],
-                let position = data.images.position(dataset: dataset, path: path)
+                let position = data.images.position(dataset: dataset, path: path), !slices.contains(position)
             else { return }
             augmentations[position] = augmentations[position] ?? augmentation
         }
@@ -79,6 +84,7 @@ package struct ViewPlan: Sendable {
     package func update(_ hash: inout SHA256) {
         hash.update("views \(viewCount) seed \(seed)")
         guard viewCount > 1 else { return }
+        hash.update("noise of each row")
         for position in augmented {
             guard let augmentation = augmentations[position] else { continue }
             hash.update("\(position) \(augmentation)")

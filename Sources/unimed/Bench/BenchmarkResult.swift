@@ -71,6 +71,8 @@ struct BenchmarkMachine: Encodable {
     let cores: Int
     let threads: Int
     let memoryGB: Double
+    /// The accelerators that its driver names.
+    let accelerator: String?
     /// The instruction sets that matter for products.
     let instructions: [String]
     let libTorch: String
@@ -86,11 +88,24 @@ struct BenchmarkMachine: Encodable {
         processor = field("model name") ?? "unknown"
         let flags = Set((field("flags") ?? field("Features") ?? "").split(separator: " ").map(String.init))
         instructions = ["avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16"].filter(flags.contains)
+        accelerator = Self.accelerators()
         cores = ProcessInfo.processInfo.activeProcessorCount
         memoryGB = (Double(ProcessInfo.processInfo.physicalMemory) / 1e8).rounded() / 10
         self.threads = threads
         libTorch = Runtime.version
         self.peer = peer
+    }
+
+    /// What NVIDIA's driver calls the cards it sees; `nil` without the driver.
+    private static func accelerators() -> String? {
+        let folder = "/proc/driver/nvidia/gpus"
+        let cards = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
+        let names = cards.compactMap { card in
+            (try? String(contentsOfFile: "\(folder)/\(card)/information", encoding: .utf8))?
+                .split(separator: "\n").first { $0.hasPrefix("Model:") }?
+                .dropFirst("Model:".count).trimmingCharacters(in: .whitespaces)
+        }
+        return names.isEmpty ? nil : names.joined(separator: ", ")
     }
 }
 
@@ -102,12 +117,16 @@ struct BenchmarkReport: Encodable {
     let step: TrainingStepBenchmark.Work?
     let results: [BenchmarkResult]
     let notes: [String]
+    /// Whether a device computes what the CPU computes.
+    let numbers: NumbersBenchmark.Report?
+    /// Training steps of a model at its true size.
+    let fullSize: FullSizeBenchmark.Report?
 
-    /// Two tables in Markdown.
+    /// Tables in Markdown.
     var markdown: String {
         let m = machine
         var lines = [
-            "\(m.date), \(m.cores) cores (\(m.processor)), \(m.threads) threads, \(m.memoryGB) GB, "
+            "\(m.date), \(m.accelerator.map { "\($0), " } ?? "")\(m.cores) cores (\(m.processor)), \(m.threads) threads, \(m.memoryGB) GB, "
                 + "\(m.instructions.joined(separator: " ")); LibTorch \(m.libTorch); peer: \(m.peer ?? "none")",
             "",
         ]
@@ -118,6 +137,10 @@ struct BenchmarkReport: Encodable {
                     + "more places; first losses differ by \(step.lossDifference.map { String(format: "%.1e", $0) } ?? "-")",
                 "",
             ]
+        }
+        let tables = [numbers?.markdown, fullSize?.markdown].compactMap { $0 }
+        guard !results.isEmpty || tables.isEmpty else {
+            return (lines + [tables.joined(separator: "\n\n")]).joined(separator: "\n")
         }
         lines += [
             "| | unit | ours | range | Python | range | n | ratio | goal | |",
@@ -132,6 +155,7 @@ struct BenchmarkReport: Encodable {
             )
         }
         if !notes.isEmpty { lines += [""] + notes }
+        for table in tables { lines += ["", table] }
         return lines.joined(separator: "\n")
     }
 

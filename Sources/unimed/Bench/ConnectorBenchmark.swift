@@ -8,6 +8,8 @@ import UniMedModel
 /// PyTorch, and the sparse router beside our own dense form.
 struct ConnectorBenchmark {
     let peer: PeerProcess?
+    /// Where both sides compute.
+    let device: Device
     /// The type of weights and activations.
     let dtype: DType
     /// The numbers of images that are measured.
@@ -25,6 +27,7 @@ struct ConnectorBenchmark {
     private struct ConnectorRequest: Encodable {
         let command = "connector"
         let file: String
+        let device: String
         let spec: Spec
     }
     private struct StepRequest: Encodable {
@@ -60,7 +63,7 @@ struct ConnectorBenchmark {
     /// What stands below the table.
     var notes: [String] {
         [
-            "Connector: \(tokenCount) tokens an image, \(inputSize) to \(outputSize), \(dtype.rawValue) weights, router with "
+            "Connector: \(tokenCount) tokens an image, \(inputSize) to \(outputSize), \(dtype.rawValue) weights on \(device), router with "
                 + "token and task inputs, gradients of all weights. Where a line is beside our dense form, that form, the "
                 + "soft router with the same weights, stands in the column of Python."
         ]
@@ -71,8 +74,8 @@ struct ConnectorBenchmark {
         try Runtime.seed(1)
         let count = imageCounts.max() ?? 1
         let input = Input(
-            tokens: try Tensor.normal([count, tokenCount, inputSize]).to(dtype),
-            direction: try Tensor.normal([count, tokenCount, outputSize]).to(dtype),
+            tokens: try Tensor.normal([count, tokenCount, inputSize]).to(dtype).to(device),
+            direction: try Tensor.normal([count, tokenCount, outputSize]).to(dtype).to(device),
             tasks: (0..<count).map { $0 % ConnectorConfiguration.publishedTasks.count }
         )
         return try soft(input, progress) + sparse(input, progress)
@@ -90,7 +93,7 @@ struct ConnectorBenchmark {
         let connector = try configuration.makeConnector(
             inputSize: inputSize,
             outputSize: outputSize,
-            builder: WeightBuilder(dtype: dtype)
+            builder: WeightBuilder(dtype: dtype, device: device)
         )
         if let peer {
             try start(peer, connector, configuration, input)
@@ -127,7 +130,7 @@ struct ConnectorBenchmark {
         let sparse = try ConnectorConfiguration(expertCount: expertCount, router: .sparse(topK: topK)).makeConnector(
             inputSize: inputSize,
             outputSize: outputSize,
-            builder: WeightBuilder(dtype: dtype)
+            builder: WeightBuilder(dtype: dtype, device: device)
         )
         // The same weights for both, in the same memory.
         let dense = try ConnectorConfiguration(expertCount: expertCount, router: .soft()).makeConnector(
@@ -164,9 +167,11 @@ struct ConnectorBenchmark {
     /// The time of one forward and backward pass with new gradients, which are forgotten again.
     private func seconds(_ connector: any Connector, _ input: Input) throws -> Double {
         try Interruption.check()
+        try device.synchronize()
         let start = ContinuousClock.now
         let aligned = try connector(input.tokens, tasks: input.tasks).aligned
         try aligned.backward(gradient: input.direction)
+        try device.synchronize()
         let time = (ContinuousClock.now - start) / .seconds(1)
         try clear(connector)
         return time
@@ -191,7 +196,10 @@ struct ConnectorBenchmark {
             to: file
         )
         let spec = Spec(connector: configuration, tasks: input.tasks)
-        let size = try peer.request(ConnectorRequest(file: file.path, spec: spec), Size.self)
+        let size = try peer.request(
+            ConnectorRequest(file: file.path, device: device.description, spec: spec),
+            Size.self
+        )
         guard size.parameters == connector.parameterCount() else {
             throw Failure.failed("the peer has \(size.parameters) weights, we have \(connector.parameterCount())")
         }
@@ -203,7 +211,7 @@ struct ConnectorBenchmark {
         defer { try? FileManager.default.removeItem(at: file) }
         let result = try peer.request(ResultRequest(images: images, file: file.path), Result.self)
         let expected = try Data(contentsOf: file).withUnsafeBytes { bytes in
-            try Tensor(copying: bytes, shape: [images, tokenCount, outputSize], dtype: .float32)
+            try Tensor(copying: bytes, shape: [images, tokenCount, outputSize], dtype: .float32).to(device)
         }
         let aligned = try connector(input.tokens, tasks: input.tasks).aligned
         try aligned.backward(gradient: input.direction)

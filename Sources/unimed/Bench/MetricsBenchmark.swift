@@ -59,9 +59,11 @@ struct MetricsBenchmark {
             },
             to: file
         )
-        let folder = try meteorData ?? peer.map { try $0.request(FolderRequest(), Folder.self) }.map {
-            URL(fileURLWithPath: $0.folder, isDirectory: true)
-        }
+        let folder =
+            try meteorData
+            ?? peer.map { try $0.request(FolderRequest(), Folder.self) }.map {
+                URL(fileURLWithPath: $0.folder, isDirectory: true)
+            }
         var ours: [Double] = []
         var theirs: [Double] = []
         var difference: Double?
@@ -126,7 +128,8 @@ struct MetricsBenchmark {
         "right upper lobe", "left lower lobe", "hila", "cardiac silhouette", "costophrenic angle", "rib cage",
     ]
     private static let findings = [
-        "is normal in size", "is enlarged", "is clear", "shows a small nodule of {n} mm", "shows a mass of {n} x {m} cm",
+        "is normal in size", "is enlarged", "is clear", "shows a small nodule of {n} mm",
+        "shows a mass of {n} x {m} cm",
         "is unremarkable", "appears slightly widened", "demonstrates mild atelectasis", "has no focal consolidation",
         "contains an opacity that may represent pneumonia", "is stable compared with the prior examination",
         "shows increased interstitial markings, consistent with edema", "is partially obscured by overlying devices",

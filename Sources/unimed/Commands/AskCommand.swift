@@ -14,7 +14,8 @@ struct AskCommand: ParsableCommand {
         discussion: """
             Tasks: qa (a question), vqa (a question about the picture), rg (a report), rec (where is the named object), \
             reg (what is in the box), cls (which of the classes). Boxes are in pixels of the original picture, with the \
-            origin at the top left; the model itself speaks hundredths of width and height.
+            origin at the top left; the model itself speaks hundredths of width and height. A folder of pictures is a \
+            volume, its slices in the order of their names; its boxes have a range of slices.
 
             This is research software, not a medical device: do not use its answers for patients.
             """
@@ -29,10 +30,23 @@ struct AskCommand: ParsableCommand {
     @Option(name: .shortAndLong, help: "The task: qa, vqa, rg, rec, reg or cls.")
     var task: MedicalTask
 
-    @Option(name: .shortAndLong, help: "The picture: PNG, JPEG or TIFF.", completion: .file())
+    @Option(
+        name: .shortAndLong,
+        help: "The picture: PNG, JPEG, TIFF, DICOM, NIfTI or NRRD; or a folder of slices.",
+        completion: .file()
+    )
     var image: String?
 
-    @Option(name: .long, help: ArgumentHelp("For reg: the box, in pixels of the picture.", valueName: "x0,y0,x1,y1"))
+    @Option(name: .long, help: "For a volume: the distance between neighbouring slices, in millimetres.")
+    var spacing: Double?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "For reg: the box, in pixels of the picture; in a volume with the first and the last slice, from 0.",
+            valueName: "x0,y0,x1,y1[,z0,z1]"
+        )
+    )
     var box: String?
 
     @Option(
@@ -53,12 +67,17 @@ struct AskCommand: ParsableCommand {
 
     func run() throws {
         try generation.check()
-        let picture = try image.map { try ImageDecoder.decode(contentsOf: URL(fileURLWithPath: $0)) }
+        if let spacing, !(spacing > 0 && spacing.isFinite) || image == nil {
+            throw Failure.badInput("--spacing: expected a positive number and a volume, got \(spacing)")
+        }
+        let picture = try image.map { try AskedImage.read($0, spacing: spacing) }
+        let region = try box.map { try parsedBox($0, isVolume: picture?.reference.volume != nil) }
         var request = ModelRequest(
             task: task,
             text: question,
-            image: picture.map { ImageReference(path: "", width: $0.width, height: $0.height) },
-            box: try box.map { try parsedBox($0) },
+            image: picture?.reference,
+            box: region?.box,
+            boxSlices: region?.slices,
             choices: choice.isEmpty ? nil : choice,
             modality: modality
         )
@@ -88,12 +107,16 @@ struct AskCommand: ParsableCommand {
         }
     }
 
-    private func parsedBox(_ text: String) throws(Failure) -> BoundingBox {
+    private func parsedBox(_ text: String, isVolume: Bool) throws(Failure) -> (box: BoundingBox, slices: SliceRange?) {
         let edges = text.split(separator: ",").compactMap { Double($0.trimmingCharacters(in: .whitespaces)) }
-        guard edges.count == 4, text.split(separator: ",").count == 4 else {
-            throw .badInput("--box: expected four numbers x0,y0,x1,y1, got '\(text)'")
+        let count = isVolume ? 6 : 4
+        guard edges.count == count, text.split(separator: ",").count == count else {
+            let form = isVolume ? "six numbers x0,y0,x1,y1,z0,z1 for a volume" : "four numbers x0,y0,x1,y1"
+            throw .badInput("--box: expected \(form), got '\(text)'")
         }
-        return BoundingBox(xMin: edges[0], yMin: edges[1], xMax: edges[2], yMax: edges[3])
+        let box = BoundingBox(xMin: edges[0], yMin: edges[1], xMax: edges[2], yMax: edges[3])
+        // The last slice belongs to the box.
+        return (box, isVolume ? SliceRange(start: edges[4], end: edges[5] + 1) : nil)
     }
 }
 
@@ -128,11 +151,15 @@ struct Answer: Encodable {
     let normalizedBox: NormalizedBox?
     /// The same in pixels of the original picture, origin at the top left.
     let pixelBox: BoundingBox?
+    /// In a volume the answer's box in hundredths of width, height and slices.
+    let normalizedBox3D: NormalizedBox3D?
+    /// The same in pixels and slices of the original volume; slice `i` reaches from `i` to `i + 1`.
+    let voxelBox: BoundingBox3D?
 
     init(
         _ checkpoint: ModelCheckpoint,
         _ request: ModelRequest,
-        picture: RGBImage?,
+        picture: AskedImage?,
         onToken: ((GeneratedToken) -> GenerationDirective)? = nil
     ) throws {
         let size = checkpoint.configuration.preprocessing.storedSize
@@ -144,7 +171,7 @@ struct Answer: Encodable {
         )
         let generated = try evaluator.answer(
             request,
-            pixels: picture.map { PillowResizer.resize($0, width: size, height: size).pixels },
+            pixels: picture?.pixels(size: size),
             isCancelled: { Interruption.control.isCancelled },
             onToken: onToken
         )
@@ -153,7 +180,14 @@ struct Answer: Encodable {
         answer = generated.text
         finish = generated.finish
         score = generated.score
-        let box = request.task == .referringExpressionComprehension ? NormalizedBox(parsing: answer) : nil
+        let hasBox = request.task == .referringExpressionComprehension
+        let volume = request.image?.volume
+        let box3D = hasBox && volume != nil ? NormalizedBox3D(parsing: answer) : nil
+        normalizedBox3D = box3D
+        voxelBox = box3D.flatMap { box in
+            request.image.map { box.voxels(width: $0.width, height: $0.height, slices: volume?.slices ?? 1) }
+        }
+        let box = hasBox && volume == nil ? NormalizedBox(parsing: answer) : nil
         normalizedBox = box
         pixelBox = box.flatMap { box in
             request.image.map { box.pixels(width: $0.width, height: $0.height) }
@@ -165,6 +199,17 @@ struct Answer: Encodable {
 
     /// The box in words; `nil` without one.
     var pixelText: String? {
+        if let box = normalizedBox3D, let voxels = voxelBox {
+            let (pixels, slices) = (voxels.box, voxels.slices)
+            let edges = [pixels.xMin, pixels.xMax, pixels.yMin, pixels.yMax, slices.start, slices.end]
+                .map { String(format: "%.1f", $0) }
+            return """
+                pixels and slices of the original volume: x \(edges[0]) to \(edges[1]), y \(edges[2]) to \(edges[3]), \
+                z \(edges[4]) to \(edges[5])
+                hundredths of width, height and slices: x \(box.box.xMin) to \(box.box.xMax), y \(box.box.yMin) to \
+                \(box.box.yMax), z \(box.zMin) to \(box.zMax)
+                """
+        }
         guard let box = normalizedBox, let pixels = pixelBox else { return nil }
         let edges = [pixels.xMin, pixels.yMin, pixels.xMax, pixels.yMax].map { String(format: "%.1f", $0) }
         return """

@@ -1,6 +1,6 @@
 public import ArgumentParser
 import Foundation
-import UniMedData
+public import UniMedData
 import UniMedReports
 public import UniMedTasks
 
@@ -39,6 +39,12 @@ struct DataBrowseCommand: ParsableCommand {
     @Option(name: .long, help: "The seed of the choice of samples and of the templates.")
     var seed: UInt64 = 0
 
+    @Option(name: .long, help: "The most slices of a volume.")
+    var slices = 16
+
+    @Option(name: .long, help: "How the slices of a volume are chosen: even or content.")
+    var sliceChoice = SliceSelection.Choice.even
+
     @Flag(name: .long, help: "Call samples and groups by their names. They may identify patients.")
     var names = false
 
@@ -59,6 +65,7 @@ struct DataBrowseCommand: ParsableCommand {
 
     func validate() throws {
         guard count > 0 else { throw ValidationError("--count: must be positive, got \(count)") }
+        guard slices > 0 else { throw ValidationError("--slices: must be positive, got \(slices)") }
     }
 
     func run() throws {
@@ -71,6 +78,7 @@ struct DataBrowseCommand: ParsableCommand {
             count: count,
             seed: seed,
             form: form,
+            selection: SliceSelection(count: slices, choice: sliceChoice),
             names: names
         ).page()
         guard !page.sections.isEmpty else {
@@ -96,3 +104,4 @@ struct DataBrowseCommand: ParsableCommand {
 }
 
 extension Prompt.Form: ExpressibleByArgument {}
+extension SliceSelection.Choice: ExpressibleByArgument {}

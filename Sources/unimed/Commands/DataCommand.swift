@@ -4,9 +4,10 @@ import ArgumentParser
 struct DataCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "data",
-        abstract: "Prepare data sets, look at them, count what is in them, check them.",
+        abstract: "Prepare data sets, keep their vision features, look at them, count what is in them, check them.",
         subcommands: [
-            DataPrepareCommand.self, DataBrowseCommand.self, DataStatsCommand.self, DataVerifyCommand.self,
+            DataPrepareCommand.self, DataEncodeCommand.self, DataBrowseCommand.self, DataStatsCommand.self,
+            DataVerifyCommand.self,
         ]
     )
 }

@@ -1,7 +1,7 @@
-import ArgumentParser
+public import ArgumentParser
 import Foundation
 import UniMedData
-import UniMedImporters
+public import UniMedImporters
 import UniMedTraining
 
 /// `unimed data prepare`: data sets in their original layouts become a folder that training reads.
@@ -11,7 +11,8 @@ struct DataPrepareCommand: ParsableCommand {
         abstract: "Import data sets in their original layouts, decode their pictures once.",
         discussion: """
             The data sets are those of a recipe, or those given with --set. A folder that was made of the same files with \
-            the same settings is used as it is.
+            the same settings is used as it is. Interrupted, even killed, the same command continues after the last \
+            finished file of pictures; the result is the same, byte for byte.
 
             Importers:
             \(ImporterRegistry.standard.entries.map { "\($0.name): \($0.summary)" }.joined(separator: "\n"))
@@ -53,6 +54,13 @@ struct DataPrepareCommand: ParsableCommand {
     @Option(name: .long, help: "With --set: the seed of the division into splits.")
     var seed: UInt64 = 0
 
+    @Option(
+        name: .long,
+        help:
+            "What becomes of things in the data that are at fault: skip (and count them) or refuse (the first is an error)."
+    )
+    var faults = FaultPolicy.skip
+
     @OptionGroup var outputOptions: OutputOptions
 
     func validate() throws {
@@ -63,6 +71,7 @@ struct DataPrepareCommand: ParsableCommand {
     }
 
     func run() throws {
+        Interruption.listen()
         let outcome = try prepareData(
             try preparation(),
             into: URL(fileURLWithPath: output),
@@ -81,6 +90,8 @@ struct DataPrepareCommand: ParsableCommand {
                     Terminal.output("    \(count) left out: \(reason)")
                 }
             }
+            for comparison in source.report.paperComparisons { Terminal.output("  \(comparison)") }
+            for warning in source.report.warnings { Terminal.output("  warning: \(warning)") }
         }
         Terminal.output("\(manifest.sampleCount) samples, \(outcome.data.images.count) pictures in \(output)")
     }
@@ -93,7 +104,7 @@ struct DataPrepareCommand: ParsableCommand {
                 base: url.deletingLastPathComponent(),
                 roots: try roots.parsed()
             )
-            return try data.preparation()
+            return try data.preparation(faults: faults)
         }
         var options = ImportOptions(validationFraction: validationFraction, testFraction: testFraction, seed: seed)
         try options.validate()
@@ -109,7 +120,8 @@ struct DataPrepareCommand: ParsableCommand {
         return try DatasetPreparation(
             importers: importers,
             imageSize: imageSize,
-            threadCount: ProcessInfo.processInfo.activeProcessorCount
+            threadCount: ProcessInfo.processInfo.activeProcessorCount,
+            faults: faults
         )
     }
 
@@ -130,3 +142,5 @@ struct DataPrepareCommand: ParsableCommand {
         return result
     }
 }
+
+extension FaultPolicy: ExpressibleByArgument {}

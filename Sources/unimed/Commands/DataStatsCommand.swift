@@ -49,6 +49,7 @@ struct DataStatsCommand: ParsableCommand {
 
         let sampleCount: Int
         let imageCount: Int
+        let volumeCount: Int
         let groups: [DataStatistics.Group]
         let duplicates: Duplicates
         let leaks: Leaks
@@ -77,6 +78,7 @@ struct DataStatsCommand: ParsableCommand {
         return Report(
             sampleCount: statistics.sampleCount,
             imageCount: statistics.imageCount,
+            volumeCount: statistics.volumeCount,
             groups: statistics.groups,
             duplicates: Report.Duplicates(
                 differentPictures: duplicates.pictureCount,

@@ -102,7 +102,9 @@ struct DemoExample {
     /// Takes the first validation sample of visual question answering.
     init(_ data: PreparedData, folder: URL) throws {
         let candidates = data.indices(split: .validation, tasks: [.visualQuestionAnswering])
-        guard let index = candidates.first, let position = data.images.position(of: data.samples[index]) else {
+        // A volume is no file to ask about.
+        let ofPictures = candidates.first { data.samples[$0].image?.volume == nil }
+        guard let index = ofPictures, let position = data.images.position(of: data.samples[index]) else {
             throw Failure.failed("\(data.folder.path): no validation sample of vqa with its picture")
         }
         let size = data.images.size
@@ -119,6 +121,6 @@ struct DemoExample {
             text: sample.question,
             image: ImageReference(path: "", width: image.width, height: image.height)
         )
-        return try Answer(checkpoint, request, picture: image)
+        return try Answer(checkpoint, request, picture: AskedImage(image))
     }
 }

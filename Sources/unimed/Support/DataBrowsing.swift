@@ -19,6 +19,8 @@ struct DataBrowsing {
     var seed: UInt64 = 0
     /// The layout of the prompts.
     var form = Prompt.Form.training
+    /// Which slices of volumes are shown.
+    var selection = SliceSelection(count: 16)
     /// Whether samples are called by their names, which may identify patients.
     var names = false
 
@@ -64,7 +66,8 @@ struct DataBrowsing {
                 "Samples are chosen by chance, with the seed. Pictures are the prepared pixels, square as the vision "
                     + "transformer sees them; boxes are those of the prompt or target, in hundredths. The template of a "
                     + "prompt is drawn with the seed; training draws another one each time. \(Prompt.imageMark) is the "
-                    + "place of the image's tokens."
+                    + "place of the image's tokens. Of a volume slices are shown in order, row by row, with the box on those "
+                    + "that it spans."
             ],
             sections: sections
         )
@@ -89,7 +92,10 @@ struct DataBrowsing {
         let target = try TaskRegistry.definition(of: sample.task).target(for: sample)
         var picture: SampleCard.Picture?
         var box: BoundingBox?
-        if let image = sample.image, let position = data.images.position(of: sample) {
+        if let image = sample.image, var sheet = VolumeSheet(sample, in: data, selection: selection) {
+            if let box = sample.box3D { sheet.draw(box, of: image, color: VolumeSheet.annotated) }
+            picture = try sheet.picture()
+        } else if let image = sample.image, let position = data.images.position(of: sample) {
             let size = data.images.size
             let pixels = data.images.withPixels(at: position) { [UInt8]($0) }
             let png = try PNGEncoder.encode(RGBImage(width: size, height: size, pixels: pixels))
@@ -102,6 +108,11 @@ struct DataBrowsing {
         if let kind = sample.questionKind { facts.append(ReportFact("kind", kind)) }
         if let modality = sample.modality { facts.append(ReportFact("modality", modality)) }
         if let image = sample.image { facts.append(ReportFact("original", "\(image.width) x \(image.height)")) }
+        if let volume = sample.image?.volume {
+            facts.append(ReportFact("slices", "\(volume.slices)"))
+            if let axis = volume.axis { facts.append(ReportFact("axis", axis.rawValue)) }
+            if let spacing = volume.spacing { facts.append(ReportFact("spacing", String(format: "%g mm", spacing))) }
+        }
         if names, let group = sample.group { facts.append(ReportFact("group", group)) }
         return DataCard(
             name: names ? sample.id : "sample \(number)",

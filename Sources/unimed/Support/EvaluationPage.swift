@@ -4,6 +4,7 @@ import UniMedData
 import UniMedEvaluation
 import UniMedImaging
 import UniMedMetrics
+import UniMedModel
 import UniMedReports
 import UniMedTraining
 
@@ -29,7 +30,8 @@ struct EvaluationPage {
             notes: [
                 "Boxes: blue is the reference, orange the model's answer. The trivial baseline knows the training "
                     + "answers and not the picture: the most frequent answer of each kind of question, the mean box, "
-                    + "the best constant report."
+                    + "the best constant report. Of a volume the slices that the model sees are shown, with the boxes on "
+                    + "those that they span."
             ]
         )
     }
@@ -85,7 +87,22 @@ struct EvaluationPage {
     private func card(_ prediction: PredictionRecord, _ sample: Sample) throws -> SampleCard {
         var picture: SampleCard.Picture?
         var predictedBox: BoundingBox?
-        if let image = sample.image, let position = data.images.position(of: sample) {
+        var referenceBox = sample.box
+        let selection = checkpoint.configuration.model.volume?.selection ?? SliceSelection(count: 16)
+        if let image = sample.image, let volume = image.volume,
+            var sheet = VolumeSheet(sample, in: data, selection: selection)
+        {
+            // A sheet has its boxes on it: an outline over the whole would mean nothing.
+            referenceBox = nil
+            if let box = sample.box3D { sheet.draw(box, of: image, color: VolumeSheet.annotated) }
+            if sample.task == .referringExpressionComprehension,
+                let box = NormalizedBox3D(parsing: prediction.prediction)
+            {
+                let voxels = box.voxels(width: image.width, height: image.height, slices: volume.slices)
+                sheet.draw(voxels, of: image, color: .prediction)
+            }
+            picture = try sheet.picture()
+        } else if let image = sample.image, let position = data.images.position(of: sample) {
             let size = data.images.size
             let pixels = data.images.withPixels(at: position) { [UInt8]($0) }
             let png = try PNGEncoder.encode(RGBImage(width: size, height: size, pixels: pixels))
@@ -103,7 +120,7 @@ struct EvaluationPage {
             answer: prediction.prediction,
             reference: prediction.reference,
             predictedBox: predictedBox,
-            referenceBox: sample.box,
+            referenceBox: referenceBox,
             scores: Metric.allCases.compactMap { metric in
                 prediction.scores[metric].map { ReportFact(metric.title, String(format: "%.2f", $0)) }
             }

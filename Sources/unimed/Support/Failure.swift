@@ -46,6 +46,8 @@ extension Outcome {
         switch error {
         case let failure as Failure: self = failure.outcome
         case let error as TorchError: self = error.operation == "device" ? .badInput : .failed
+        case let error as DataError where error.kind == .cancelled: self = .interrupted
+        case let error as ImportError where error.cause.kind == .cancelled: self = .interrupted
         case is DataError, is CheckpointError, is ImagingError, is TokenizerError, is ImportError, is RecipeError,
             is TaskError:
             self = .badInput

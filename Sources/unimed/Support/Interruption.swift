@@ -10,6 +10,7 @@ enum Interruption {
     /// Asked between steps.
     static let control = TrainingControl()
     private static let sources = Mutex<[any DispatchSourceSignal]>([])
+    private static let endsAtOnce = Atomic<Bool>(false)
 
     /// Starts listening.
     ///
@@ -22,6 +23,10 @@ enum Interruption {
                 let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
                 source.setEventHandler {
                     if control.isCancelled { _exit(Outcome.interrupted.rawValue) }
+                    if endsAtOnce.load(ordering: .sequentiallyConsistent) {
+                        Terminal.note("\nwhat is finished is kept; the same command continues\nunimed: interrupted")
+                        _exit(Outcome.interrupted.rawValue)
+                    }
                     control.cancel()
                     Terminal.note("\nstopping in good order; once more to stop at once")
                 }
@@ -29,6 +34,14 @@ enum Interruption {
                 sources.append(source)
             }
         }
+    }
+
+    /// Does work that loses nothing finished wherever it ends: a signal meanwhile ends the program at once.
+    static func endingAtOnce<Result>(_ work: () throws -> Result) throws -> Result {
+        try check()
+        endsAtOnce.store(true, ordering: .sequentiallyConsistent)
+        defer { endsAtOnce.store(false, ordering: .sequentiallyConsistent) }
+        return try work()
     }
 
     /// Throws when a signal has come.

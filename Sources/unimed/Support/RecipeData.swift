@@ -13,8 +13,9 @@ struct RecipeData {
 
     /// The importers of the recipe's data sets and how their pictures are kept.
     ///
+    /// - Parameter faults: What becomes of things in the data sets that are at fault.
     /// - Throws: `Failure` or `ImportError` that name the data set and the field.
-    func preparation() throws -> DatasetPreparation {
+    func preparation(faults: FaultPolicy = .skip) throws -> DatasetPreparation {
         let names = recipe.data.sets.map(\.dataset)
         if let unknown = roots.byName.keys.sorted().first(where: { !names.contains($0) }) {
             throw Failure.badInput(
@@ -24,7 +25,8 @@ struct RecipeData {
         return try DatasetPreparation(
             importers: recipe.data.sets.map { try importer(of: $0) },
             imageSize: recipe.data.imageSize,
-            threadCount: ProcessInfo.processInfo.activeProcessorCount
+            threadCount: ProcessInfo.processInfo.activeProcessorCount,
+            faults: faults
         )
     }
 
@@ -49,6 +51,19 @@ struct RecipeData {
                 dataset: set.dataset
             )
             return PhantomImporter(PhantomGenerator(seed: set.seed ?? recipe.seed, configuration: configuration))
+        }
+        if set.importer == DatasetConfiguration.volumePhantoms {
+            let count = set.count ?? 400
+            let validation = Int((Double(count) * set.validationFraction).rounded())
+            let configuration = VolumePhantomConfiguration(
+                side: max(32, min(512, recipe.data.imageSize)),
+                trainCount: count - validation,
+                validationCount: validation,
+                dataset: set.dataset
+            )
+            return VolumePhantomImporter(
+                VolumePhantomGenerator(seed: set.seed ?? recipe.seed, configuration: configuration)
+            )
         }
         let entry = try ImporterRegistry.standard.entry(named: set.importer)
         let given = recipe.data.folder(of: set, recipeFolder: base.standardizedFileURL, root: roots.all)
@@ -83,10 +98,12 @@ func prepareData(
     into destination: URL,
     progress: ProgressPrinter
 ) throws -> DatasetPreparation.Outcome {
-    let outcome = try preparation.prepare(into: destination) { step in
-        switch step.stage {
-        case .importing: progress.show("data sets", step.done, of: step.total, unit: "data sets")
-        case .pictures: progress.show("pictures", step.done, of: step.total, unit: "pictures")
+    let outcome = try Interruption.endingAtOnce {
+        try preparation.prepare(into: destination) { step in
+            switch step.stage {
+            case .importing: progress.show("data sets", step.done, of: step.total, unit: "data sets")
+            case .pictures: progress.show("pictures", step.done, of: step.total, unit: "pictures")
+            }
         }
     }
     progress.finish()

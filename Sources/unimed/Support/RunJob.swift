@@ -30,17 +30,25 @@ struct RunJob {
             .prepare(under: dataFolder, progress: progress).data
     }
 
-    /// Trains, or finds the work done.
-    ///
-    /// - Throws: `Failure.interrupted` after a signal, when everything is saved.
-    func train(_ data: PreparedData, _ progress: ProgressPrinter) throws -> TrainingOutcome {
-        let run = try TrainingRun(
+    /// The run in its folder.
+    func trainingRun() throws -> TrainingRun {
+        try TrainingRun(
             recipe: recipe,
             recipeFolder: recipeFile.deletingLastPathComponent().absoluteURL,
             folder: folder
         )
-        let outcome = try run.train(data, control: Interruption.control) { step in
-            let detail = step.metrics["loss"].map { String(format: "loss %.3f", $0) } ?? ""
+    }
+
+    /// Trains, or finds the work done.
+    ///
+    /// - Throws: `Failure.interrupted` after a signal, when everything is saved.
+    func train(_ data: PreparedData, _ progress: ProgressPrinter) throws -> TrainingOutcome {
+        let outcome = try trainingRun().train(data, control: Interruption.control) { step in
+            var detail = step.metrics["loss"].map { String(format: "loss %.3f", $0) } ?? ""
+            // What should be nothing is told where it is something.
+            if let share = step.metrics["dataWaitShare"], share >= 0.02 {
+                detail += String(format: ", waits for data %.0f%% of the time", share * 100)
+            }
             progress.show(step.stage.title, step.done, of: step.total, unit: step.unit, detail: detail)
         }
         progress.finish()

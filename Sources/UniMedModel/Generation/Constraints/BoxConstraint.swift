@@ -2,11 +2,13 @@ public import UniMedData
 
 /// A box as the model speaks it, `<x0><y0><x1><y1>` with or without braces: integers in 0...100, `x0 < x1` and `y0 < y1`.
 ///
+/// In a volume `<z0><z1>` with `z0 < z1` follow.
+///
 /// A machine over characters, whatever the tokens are: a coordinate may be one token, or several, or part of one.
 public final class BoxConstraint: TokenConstraint {
     private enum Element {
         case character(UInt8)
-        /// The edge's number in the box: left, upper, right, lower.
+        /// The edge's number in the box: left, upper, right, lower; in a volume also first and last.
         case number(Int)
     }
 
@@ -19,6 +21,8 @@ public final class BoxConstraint: TokenConstraint {
         /// The left and upper edge, 0 where they are not known or limit nothing any more.
         var left = 0
         var upper = 0
+        /// The first slice's, likewise.
+        var first = 0
     }
 
     private struct Transition {
@@ -43,10 +47,11 @@ public final class BoxConstraint: TokenConstraint {
     /// - Parameters:
     ///   - texts: The texts of its tokens.
     ///   - style: With the published code's braces, or without.
-    public init(_ texts: TokenTexts, style: NormalizedBox.Style = .publishedCode) {
+    ///   - isVolume: Whether the box is one in a volume, of six numbers.
+    public init(_ texts: TokenTexts, style: NormalizedBox.Style = .publishedCode, isVolume: Bool = false) {
         var elements: [Element] = []
         if style == .publishedCode { elements.append(.character(UInt8(ascii: "{"))) }
-        for edge in 0..<4 {
+        for edge in 0..<(isVolume ? 6 : 4) {
             elements += [.character(UInt8(ascii: "<")), .number(edge), .character(UInt8(ascii: ">"))]
         }
         if style == .publishedCode { elements.append(.character(UInt8(ascii: "}"))) }
@@ -148,7 +153,9 @@ public final class BoxConstraint: TokenConstraint {
                 case 0: next.left = next.value
                 case 1: next.upper = next.value
                 case 2: next.left = 0
-                default: next.upper = 0
+                case 3: next.upper = 0
+                case 4: next.first = next.value
+                default: next.first = 0
                 }
                 next.value = -1
                 next.position += 2
@@ -165,9 +172,10 @@ public final class BoxConstraint: TokenConstraint {
     /// The values that an edge may have, so that the box has an area.
     private func range(of edge: Int, _ state: State) -> ClosedRange<Int> {
         switch edge {
-        case 0, 1: 0...99
+        case 0, 1, 4: 0...99
         case 2: (state.left + 1)...100
-        default: (state.upper + 1)...100
+        case 3: (state.upper + 1)...100
+        default: (state.first + 1)...100
         }
     }
 

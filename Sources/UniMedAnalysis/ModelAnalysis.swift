@@ -1,0 +1,527 @@
+public import Foundation
+import Torch
+import TorchCheckpoints
+import TorchNN
+public import UniMedData
+public import UniMedEvaluation
+import UniMedMetrics
+public import UniMedModel
+import UniMedTasks
+public import UniMedTokenizers
+
+/// Looks inside a model: routing, ablation of experts, feature maps and what single answers rest on.
+///
+/// The model is used by one thread at a time; its weights are not changed.
+public struct ModelAnalysis {
+    private let model: UniMed
+    private let tokenizer: any Tokenizer
+    private let encoder: PromptEncoder
+    private let data: PreparedData
+    private let input: ImageInput
+    private let features: any ImageFeatureSource
+    private let seed: UInt64
+
+    /// Makes an analysis.
+    ///
+    /// - Parameters:
+    ///   - input: How pictures become what the model takes.
+    ///   - features: Where vision features come from; `nil` computes them.
+    ///   - seed: From which all draws follow.
+    public init(
+        model: UniMed,
+        tokenizer: any Tokenizer,
+        encoder: PromptEncoder,
+        data: PreparedData,
+        input: ImageInput,
+        features: (any ImageFeatureSource)? = nil,
+        seed: UInt64 = 0
+    ) {
+        self.model = model
+        self.tokenizer = tokenizer
+        self.encoder = encoder
+        self.data = data
+        self.input = input
+        self.features = features ?? ComputedFeatures(model: model, images: data.images, input: input)
+        self.seed = seed
+    }
+
+    /// Batches for ``TugOfWar`` and others.
+    public func batches(
+        split: Split = .train,
+        tasks: Set<MedicalTask> = Set(MedicalTask.allCases),
+        grouping: Grouping = .task,
+        batchCount: Int = 100,
+        batchSize: Int = 4
+    ) throws(AnalysisError) -> AnalysisBatches {
+        try AnalysisBatches(
+            model: model,
+            data: data,
+            encoder: encoder,
+            features: features,
+            split: split,
+            tasks: tasks,
+            grouping: grouping,
+            batchCount: batchCount,
+            batchSize: batchSize,
+            seed: seed
+        )
+    }
+
+    /// Up to a number of samples with a picture of each task, drawn by the seed.
+    private func pictured(_ count: Int, split: Split) throws(AnalysisError) -> [(sample: Sample, picture: Int)] {
+        var drawn: [(sample: Sample, picture: Int)] = []
+        for task in MedicalTask.allCases where task.usesImage {
+            let members = data.indices(split: split, tasks: [task]).compactMap { index in
+                data.images.position(of: data.samples[index]).map { (sample: data.samples[index], picture: $0) }
+            }
+            var generator = SeededGenerator.derived(from: seed, label: "pictures of \(task.rawValue)")
+            drawn += generator.permutation(of: members.count).prefix(count).map { members[$0] }
+        }
+        guard !drawn.isEmpty else {
+            throw AnalysisError(
+                .data,
+                "expected samples with pictures in the split \(split.rawValue), got none",
+                field: "split"
+            )
+        }
+        return drawn
+    }
+
+    private static let pictureBatch = 32
+
+    /// Calls `body` with batches of samples, their vision features, and what the connector makes of them.
+    private func forEachBatch(
+        of samples: [(sample: Sample, picture: Int)],
+        _ stage: String,
+        control: AnalysisControl,
+        _ body: (_ samples: [Sample], _ features: Tensor, _ aligned: Tensor, _ routing: Tensor?) throws -> Void
+    ) throws(AnalysisError) {
+        let order = model.configuration.connector.tasks
+        for start in stride(from: 0, to: samples.count, by: Self.pictureBatch) {
+            let part = Array(samples[start..<min(samples.count, start + Self.pictureBatch)])
+            try analysing {
+                try withoutGradients {
+                    let seen = try features.features(at: part.map(\.picture)).to(model.device)
+                    let result = try model.alignedTokens(
+                        of: seen,
+                        tasks: part.map { order.firstIndex(of: $0.sample.task) ?? 0 },
+                        modalities: part.map(\.sample.modality)
+                    )
+                    try body(part.map(\.sample), seen, result.aligned, result.routingWeights)
+                }
+            }
+            try control.step(stage, start + part.count, of: samples.count, unit: "pictures")
+        }
+    }
+
+    // MARK: Routing
+
+    /// The routing of up to a number of pictures of each task.
+    ///
+    /// - Returns: `nil` for a connector without experts.
+    public func routing(
+        picturesPerTask: Int = 200,
+        split: Split = .validation,
+        control: AnalysisControl = AnalysisControl()
+    ) throws(AnalysisError) -> RoutingAnalysis? {
+        let experts = model.configuration.connector.expertCount
+        guard experts > 0 else { return nil }
+        let layout = PatchLayout(model.configuration)
+        var sums: [[String: RoutingAccumulator]] = [[:], [:], [:]]
+        try forEachBatch(of: pictured(picturesPerTask, split: split), "routing", control: control) {
+            samples,
+            _,
+            _,
+            routing in
+            guard let routing else { return }
+            for (row, sample) in samples.enumerated() {
+                let weights = try routing.narrow(0, start: row, length: 1)
+                for (kind, name) in [sample.task.rawValue, sample.dataset, sample.modality ?? ""].enumerated()
+                where !name.isEmpty {
+                    try sums[kind][name, default: RoutingAccumulator(expertCount: experts, layout: layout)]
+                        .add(weights)
+                }
+            }
+        }
+        return try analysing {
+            func summaries(_ kind: Int, _ names: [String]) throws -> [RoutingSummary] {
+                try names.compactMap { name in try sums[kind][name]?.summary(name) }
+            }
+            return RoutingAnalysis(
+                tasks: try summaries(0, MedicalTask.allCases.map(\.rawValue)),
+                datasets: try summaries(1, sums[1].keys.sorted()),
+                modalities: try summaries(2, sums[2].keys.sorted())
+            )
+        }
+    }
+
+    /// The routing at a moment of the training.
+    public struct RoutingMoment: Codable, Sendable, Equatable {
+        /// The optimizer steps that were done.
+        public let step: Int
+        /// By task.
+        public let tasks: [RoutingSummary]
+    }
+
+    /// The routing of the same pictures with the weights of several checkpoints, which are then put back.
+    ///
+    /// - Parameter checkpoints: Steps, and safetensors files of all that is trained, as a run keeps them.
+    /// - Returns: Empty for a connector without experts.
+    public func routing(
+        at checkpoints: [(step: Int, weights: URL)],
+        picturesPerTask: Int = 50,
+        split: Split = .validation,
+        control: AnalysisControl = AnalysisControl()
+    ) throws(AnalysisError) -> [RoutingMoment] {
+        guard model.configuration.connector.expertCount > 0 else { return [] }
+        let trained = model.trainableParameters().filter { $0.name.hasPrefix("connector.") }
+        let kept = try analysing { try trained.map { try $0.parameter.value.detach().clone() } }
+        func restore() throws(AnalysisError) {
+            try analysing { for (entry, value) in zip(trained, kept) { try entry.parameter.load(value) } }
+        }
+        var moments: [RoutingMoment] = []
+        do throws(AnalysisError) {
+            for checkpoint in checkpoints.sorted(by: { $0.step < $1.step }) {
+                try analysing {
+                    let file = try SafetensorsFile(contentsOf: checkpoint.weights)
+                    for entry in trained { try entry.parameter.load(file.tensor(named: entry.name)) }
+                }
+                let routing = try routing(picturesPerTask: picturesPerTask, split: split, control: control)
+                if let routing { moments.append(RoutingMoment(step: checkpoint.step, tasks: routing.tasks)) }
+            }
+        } catch {
+            try restore()
+            throw error
+        }
+        try restore()
+        return moments
+    }
+
+    // MARK: Ablation
+
+    /// What becomes of a group when an expert is left out.
+    public struct Ablation: Codable, Sendable, Equatable {
+        /// The task or data set.
+        public let group: String
+        /// The samples.
+        public let samples: Int
+        /// The mean loss of an answer token with all experts.
+        public let loss: Double
+        /// The same without each expert.
+        public let lossesWithout: [Double]
+    }
+
+    /// Leaves out one expert after the other and computes every group's loss anew.
+    ///
+    /// - Parameter batches: The samples; their losses are averaged over batches.
+    /// - Returns: Empty for a connector with fewer than two experts.
+    public func ablation(
+        _ batches: AnalysisBatches,
+        control: AnalysisControl = AnalysisControl()
+    ) throws(AnalysisError) -> [Ablation] {
+        guard let connector = model.connector as? ConnectorMoE, connector.experts.expertCount > 1 else { return [] }
+        let groups = batches.groups.filter { $0.task.usesImage }
+        let experts = connector.experts.expertCount
+        let before = connector.removedExperts
+        defer { connector.removedExperts = before }
+        let total = groups.reduce(0) { $0 + $1.batches.count }
+        var done = 0
+        var results: [Ablation] = []
+        for group in groups {
+            var sums = [Double](repeating: 0, count: experts + 1)
+            var samples: Set<Int> = []
+            for indices in group.batches {
+                let batch = try batches.batch(indices)
+                for removed in 0...experts {
+                    connector.removedExperts = removed == 0 ? before : before.union([removed - 1])
+                    sums[removed] += try analysing {
+                        try withoutGradients { try model.loss(batch, training: false).loss.item() }
+                    }
+                }
+                samples.formUnion(indices)
+                done += 1
+                try control.step("expert ablation", done, of: total, unit: "batches")
+            }
+            let means = sums.map { $0 / Double(group.batches.count) }
+            results.append(
+                Ablation(
+                    group: group.name,
+                    samples: samples.count,
+                    loss: means[0],
+                    lossesWithout: Array(means.dropFirst())
+                )
+            )
+        }
+        return results
+    }
+
+    /// The score that stands for a task in a data set, with all experts and without each.
+    public struct ScoreAblation: Codable, Sendable, Equatable {
+        /// The data set.
+        public let dataset: String
+        /// The task.
+        public let task: MedicalTask
+        /// What the score is, for example `accuracy`.
+        public let metric: String
+        /// The samples.
+        public let samples: Int
+        /// With all experts; 0 to 1.
+        public let score: Double
+        /// Without each expert.
+        public let scoresWithout: [Double]
+    }
+
+    /// Leaves out one expert after the other and lets the model answer anew.
+    ///
+    /// - Parameter options: What is answered, and how; only tasks with pictures are.
+    /// - Returns: Empty for a connector with fewer than two experts.
+    public func scoreAblation(
+        _ options: EvaluationOptions,
+        control: AnalysisControl = AnalysisControl()
+    ) throws(AnalysisError) -> [ScoreAblation] {
+        guard let connector = model.connector as? ConnectorMoE, connector.experts.expertCount > 1 else { return [] }
+        var options = options
+        options.tasks = options.tasks.filter(\.usesImage)
+        let experts = connector.experts.expertCount
+        let before = connector.removedExperts
+        defer { connector.removedExperts = before }
+        var tables: [EvaluationTable] = []
+        for removed in 0...experts {
+            connector.removedExperts = removed == 0 ? before : before.union([removed - 1])
+            let table = try analysing {
+                try Evaluator(model: model, tokenizer: tokenizer, options: options, input: input).evaluate(
+                    data,
+                    features: features,
+                    isCancelled: control.isCancelled,
+                    progress: { step in
+                        control.progress(
+                            AnalysisProgress(
+                                stage: "answers without experts",
+                                done: removed * step.total + step.done,
+                                total: (experts + 1) * step.total,
+                                unit: "answers"
+                            )
+                        )
+                    }
+                ).table
+            }
+            tables.append(table)
+        }
+        return tables[0].rows.compactMap { row in
+            guard let whole = row.primary else { return nil }
+            let others = tables.dropFirst().map { table in
+                table.rows.first { $0.dataset == row.dataset && $0.task == row.task }?.primary?.value ?? .nan
+            }
+            return ScoreAblation(
+                dataset: row.dataset,
+                task: row.task,
+                metric: whole.metric.title,
+                samples: whole.n,
+                score: whole.value,
+                scoresWithout: Array(others)
+            )
+        }
+    }
+
+    // MARK: Feature maps
+
+    /// The features of pictures at one place of the model, in a plane or in space.
+    public struct FeatureMap: Codable, Sendable, Equatable {
+        /// Where the features are from: `before connector` or `after connector`.
+        public let place: String
+        /// The width of the features.
+        public let width: Int
+        /// The task of each picture.
+        public let tasks: [MedicalTask]
+        /// The data set of each picture.
+        public let datasets: [String]
+        /// The modality of each picture, empty where it is not known.
+        public let modalities: [String]
+        /// Each picture's coordinates by t-SNE.
+        public let embedding: [[Double]]
+        /// How far the neighbourhoods there are from the true ones (Kullback-Leibler divergence).
+        public let divergence: Double
+        /// How many neighbours there are true ones, 0 to 1.
+        public let trustworthiness: Double
+        /// Each picture's first principal components.
+        public let components: [[Double]]
+        /// The share of the variance along each.
+        public let varianceShares: [Double]
+        /// The mean silhouettes of the features themselves, by what they are grouped by: `task`, `dataset` or `modality`;
+        /// left out where there is only one group.
+        public let silhouettes: [String: Double]
+    }
+
+    /// The features before and after the connector of up to a number of pictures of each task, the mean over an image's tokens.
+    ///
+    /// - Parameter map: How they are laid out; its perplexity is lowered where there are few pictures.
+    public func featureMaps(
+        picturesPerTask: Int = 100,
+        split: Split = .validation,
+        map: TSNE = TSNE(),
+        control: AnalysisControl = AnalysisControl()
+    ) throws(AnalysisError) -> [FeatureMap] {
+        let pictures = try pictured(picturesPerTask, split: split)
+        guard pictures.count >= 8 else {
+            throw AnalysisError(.data, "expected at least 8 pictures, got \(pictures.count)", field: "feature maps")
+        }
+        var (before, after): ([Tensor], [Tensor]) = ([], [])
+        try forEachBatch(of: pictures, "features", control: control) { _, features, aligned, _ in
+            before.append(try features.to(.float32).mean(1).to(.cpu))
+            after.append(try aligned.to(.float32).mean(1).to(.cpu))
+        }
+        let samples = pictures.map(\.sample)
+        var settings = map
+        settings.perplexity = min(map.perplexity, max(2, Double(pictures.count - 1) / 4))
+        return try [("before connector", before), ("after connector", after)].map {
+            place,
+            parts throws(AnalysisError) in
+            let points = try analysing { try Tensor.cat(parts) }
+            let embedding = try settings.embed(points, control: control)
+            let components = try analysing { try PrincipalComponents(points, count: map.dimensions) }
+            var silhouettes: [String: Double] = [:]
+            for (kind, names) in [
+                ("task", samples.map(\.task.rawValue)), ("dataset", samples.map(\.dataset)),
+                ("modality", samples.map { $0.modality ?? "" }),
+            ] {
+                let numbers = Dictionary(uniqueKeysWithValues: Set(names).sorted().enumerated().map { ($1, $0) })
+                guard numbers.count > 1 else { continue }
+                silhouettes[kind] = try Silhouette.score(points, labels: names.map { numbers[$0] ?? 0 })
+            }
+            let neighbours = min(5, (pictures.count - 1) / 2 - 1)
+            return FeatureMap(
+                place: place,
+                width: points.size(1),
+                tasks: samples.map(\.task),
+                datasets: samples.map(\.dataset),
+                modalities: samples.map { $0.modality ?? "" },
+                embedding: try analysing { try Self.rows(embedding.points) },
+                divergence: embedding.divergence,
+                trustworthiness: try Trustworthiness.score(
+                    of: embedding.points,
+                    for: points,
+                    neighbours: max(1, neighbours)
+                ),
+                components: try analysing { try Self.rows(components.points) },
+                varianceShares: components.varianceShares,
+                silhouettes: silhouettes
+            )
+        }
+    }
+
+    static func rows(_ matrix: Tensor) throws(TorchError) -> [[Double]] {
+        let (values, width) = (try matrix.to(.float64).array(of: Double.self), matrix.size(1))
+        return stride(from: 0, to: values.count, by: width).map { Array(values[$0..<$0 + width]) }
+    }
+
+    // MARK: Attribution
+
+    /// What an answer rested on.
+    public struct Attribution: Codable, Sendable, Equatable {
+        /// The data set and the sample in it.
+        public let dataset: String
+        public let sample: String
+        /// The task.
+        public let task: MedicalTask
+        /// The answer that is explained: the model's own.
+        public let answer: String
+        /// The reference answer.
+        public let reference: String
+        /// The logarithm of the answer's probability, the mean over its tokens.
+        public let meanLogProbability: Double
+        /// How much each patch of the picture matters for that, `[row][column]`, the sum is 1: the magnitude of gradient
+        /// times pixel, through the whole vision transformer.
+        public let saliency: [[Double]]
+        /// The weight of each expert at each patch, `[expert][row][column]`; empty without experts.
+        public let routing: [[[Double]]]
+        /// The picture's position in the data.
+        public let picture: Int
+    }
+
+    /// Explains the answers to the first samples with pictures of each task, drawn by the seed.
+    ///
+    /// The model answers as in evaluation; then the gradient of that answer's probability goes back to the pixels.
+    ///
+    /// - Parameters:
+    ///   - count: The samples of each task.
+    ///   - options: How the model answers.
+    public func attributions(
+        count: Int = 1,
+        options: EvaluationOptions,
+        control: AnalysisControl = AnalysisControl()
+    ) throws(AnalysisError) -> [Attribution] {
+        let samples = try pictured(count, split: options.split)
+        let evaluator = try analysing {
+            try Evaluator(model: model, tokenizer: tokenizer, options: options, input: input)
+        }
+        var results: [Attribution] = []
+        for (sample, picture) in samples {
+            results.append(try analysing { try attribution(sample, picture, evaluator) })
+            try control.step("attribution", results.count, of: samples.count, unit: "answers")
+        }
+        return results
+    }
+
+    private func attribution(_ sample: Sample, _ picture: Int, _ evaluator: Evaluator) throws -> Attribution {
+        let definition = TaskRegistry.definition(of: sample.task)
+        var instruction = try definition.instruction(for: sample, templateSeed: seed)
+        let tag = sample.task.promptTag + " "
+        if instruction.hasPrefix(tag) { instruction.removeFirst(tag.count) }
+        let bytes = data.images.withPixels(at: picture) { [UInt8]($0) }
+        let answer = try evaluator.answer(
+            task: sample.task,
+            instruction: instruction,
+            pixels: bytes,
+            modality: sample.modality
+        )
+        let prompt = try AnalysisBatches.prompt(
+            of: sample,
+            hasImage: true,
+            encoder: encoder,
+            answer: answer,
+            seed: seed
+        )
+        let size = input.storedSize
+        let pixels = try input(Tensor(bytes, shape: [1, size, size, 3]).to(model.device)).detach().clone()
+            .requireGradient()
+        // As in `encodeImages`, but with gradients to the pixels.
+        let tokens = try model.visionNorm(model.vision(pixels.to(model.computeDType)))
+        let features = try tokens.narrow(1, start: 1, length: tokens.size(1) - 1)
+        let batch = try PromptBatch(
+            [prompt],
+            features: features,
+            imageTokenCount: model.configuration.imageTokenCount,
+            taskOrder: model.configuration.connector.tasks,
+            roundsSizes: model.prefersRoundedSizes,
+            device: model.device
+        )
+        let output = try model.loss(batch, training: false)
+        guard let gradient = try Tensor.gradients(of: [output.loss], withRespectTo: [pixels])[0] else {
+            throw AnalysisError(.tensor, "the answer does not depend on the picture", field: "attribution")
+        }
+        let (side, patch) = (model.configuration.vision.gridSize, model.configuration.vision.patchSize)
+        let importance = try (gradient * pixels.detach()).abs().to(.float32).to(.cpu).sum(1)
+            .reshape(side, patch, side, patch).sum(1, 3)
+        let total = try importance.sum().item()
+        let layout = PatchLayout(model.configuration)
+        var routing: [[[Double]]] = []
+        if let weights = output.routingWeights {
+            let experts = weights.size(2)
+            let values = try weights.select(0, 0).to(.float32).to(.float64).to(.cpu).contiguous().array(of: Double.self)
+            routing = (0..<experts).map { expert in
+                layout.grid(stride(from: expert, to: values.count, by: experts).map { values[$0] })
+            }
+        }
+        return Attribution(
+            dataset: sample.dataset,
+            sample: sample.id,
+            task: sample.task,
+            answer: answer,
+            reference: try definition.target(for: sample),
+            meanLogProbability: -(try output.loss.detach().item()),
+            saliency: try Self.rows(total > 0 ? importance / total : importance),
+            routing: routing,
+            picture: picture
+        )
+    }
+}
