@@ -821,6 +821,12 @@ enum PTBAbbreviations {
         lowercase: [("mfg", 1), ("mtg", 1)]
     )
 
+    /// Whether a point after a word may belong to it.
+    static func contains(_ word: ArraySlice<UInt16>) -> Bool {
+        beforeLowercase.contains(word) || beforeCapital.contains(word) || beforeNumber.contains(word)
+            || companies.contains(word)
+    }
+
     static let beforeNumber = Words("ca fig figs prop no nos art bldg pp op")
     static let companies = Words("pte pty co")
 
