@@ -51,7 +51,7 @@ public struct ReportScores: Sendable {
             throw .countMismatch(metric: "report metrics", expected: references.count, got: predictions.count)
         }
         count = references.count
-        let cleaned = predictions.map { WordNormalizer.cleanedPrediction($0) }
+        let cleaned = concurrentMap(count) { $0.map { WordNormalizer.cleanedPrediction(predictions[$0]) } }
         let kept = references.indices.filter {
             !options.leavesOutEmpty || !(cleaned[$0].isEmpty || references[$0].isEmpty)
         }

@@ -223,8 +223,8 @@ public final class METEOR {
     ///   ``MetricError/unreadableResource(path:reason:)`` when the paraphrase table cannot be read.
     public func score(hypotheses: [String], references: [String]) throws(MetricError) -> Result {
         try score(
-            tokens: hypotheses.map { METEORNormalizer.tokens($0) },
-            references: references.map { METEORNormalizer.tokens($0) }
+            tokens: concurrentMap(hypotheses.count) { $0.map { METEORNormalizer.tokens(hypotheses[$0]) } },
+            references: concurrentMap(references.count) { $0.map { METEORNormalizer.tokens(references[$0]) } }
         )
     }
 
