@@ -11,6 +11,7 @@ line from its standard output, so that both sides can take turns within one run:
     {"command": "connectorStep", "images": 4}                   -> {"seconds": 1.5}
     {"command": "connectorResult", "images": 4, "file": "..."}  -> {"gradientNorm": 12.5}
     {"command": "connectorEnd"}                                 -> {"parameters": 0}
+    {"command": "metricsData"}, {"command": "metrics", "file": ...}         see metrics.py
     {"command": "images", "files": [...], "size": 224, "output": "..."}  -> {"seconds": 0.9, "pillow": "11.0"}
 """
 
@@ -77,6 +78,15 @@ def main():
         elif command == "connectorEnd":
             connector = None
             answer = {"parameters": 0}
+        elif command == "metricsData":
+            # Only here are pycocoevalcap and rouge needed.
+            import metrics
+
+            answer = {"folder": metrics.data_folder()}
+        elif command == "metrics":
+            import metrics
+
+            answer = metrics.score(request["file"])
         elif command == "images":
             # Only here are Pillow and NumPy needed.
             import images

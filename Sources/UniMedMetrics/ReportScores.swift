@@ -51,40 +51,45 @@ public struct ReportScores: Sendable {
             throw .countMismatch(metric: "report metrics", expected: references.count, got: predictions.count)
         }
         count = references.count
-        let cleaned = predictions.map { WordNormalizer.cleanedPrediction($0) }
+        let cleaned = concurrentMap(count) { $0.map { WordNormalizer.cleanedPrediction(predictions[$0]) } }
         let kept = references.indices.filter {
             !options.leavesOutEmpty || !(cleaned[$0].isEmpty || references[$0].isEmpty)
         }
         guard !kept.isEmpty else { throw .noValues(metric: "report metrics") }
         let answers = kept.map { cleaned[$0] }
         let truths = kept.map { references[$0] }
-        let answerTokens = PTBTokenizer.words(ofCaptions: answers)
-        let truthTokens = PTBTokenizer.words(ofCaptions: truths)
-        let answersOnce = answers.map { WordNormalizer.normalize($0) }
-        let truthsOnce = truths.map { WordNormalizer.normalize($0) }
+        let answersOnce = ReportScores.normalized(answers)
+        let truthsOnce = ReportScores.normalized(truths)
+        // Each list is one text for the tokeniser, and knows nothing of the others.
+        let lists = [answers, truths] + (options.meteor == nil ? [] : [answersOnce, truthsOnce])
+        let tokens = concurrentMap(lists.count, smallest: 1) { range in
+            range.map { PTBTokenizer.words(ofCaptions: lists[$0]) }
+        }
         var meteor: [METEOR.Statistics]?
         if let resources = options.meteor {
             let scorer = METEOR(resources: resources)
             missingStages = scorer.missingStages
-            let lines = { (texts: [String]) in
-                PTBTokenizer.words(ofCaptions: texts).map { $0.joined(separator: " ") }
-            }
-            meteor = try scorer.score(hypotheses: lines(answersOnce), references: lines(truthsOnce)).statistics
+            let lines = { (tokens: [[String]]) in tokens.map { $0.joined(separator: " ") } }
+            meteor = try scorer.score(hypotheses: lines(tokens[2]), references: lines(tokens[3])).statistics
         }
-        pairs.reserveCapacity(kept.count)
-        for (place, index) in kept.enumerated() {
-            let answer = WordNormalizer.words(answersOnce[place])
-            let truth = WordNormalizer.words(truthsOnce[place])
-            pairs.append(
-                Pair(
-                    index: index,
-                    bleu: BLEU.Counts(answerTokens[place], reference: truthTokens[place], order: 4),
+        let statistics = meteor
+        pairs = concurrentMap(kept.count) { range in
+            range.map { place in
+                let answer = WordNormalizer.words(answersOnce[place])
+                let truth = WordNormalizer.words(truthsOnce[place])
+                return Pair(
+                    index: kept[place],
+                    bleu: BLEU.Counts(tokens[0][place], reference: tokens[1][place], order: 4),
                     rouge: ROUGE.published(answer.joined(separator: " "), reference: truth.joined(separator: " ")),
                     f1: F1.published(answer, reference: truth),
-                    meteor: meteor?[place]
+                    meteor: statistics?[place]
                 )
-            )
+            }
         }
+    }
+
+    private static func normalized(_ texts: [String]) -> [String] {
+        concurrentMap(texts.count) { range in range.map { WordNormalizer.normalize(texts[$0]) } }
     }
 
     /// How many pairs were left out because a text is empty.

@@ -2,11 +2,13 @@ package extension Unicode.Scalar {
     /// Whether the published tools take this for white space: Unicode's `White_Space` and the four separators U+001C to
     /// U+001F.
     var isReferenceWhitespace: Bool {
-        properties.isWhitespace || (0x1C...0x1F).contains(value)
+        if value < 0x80 { return value == 0x20 || (0x09...0x0D).contains(value) || (0x1C...0x1F).contains(value) }
+        return properties.isWhitespace
     }
 
     /// The value of a decimal digit of any script, or `nil`.
     var decimalDigitValue: Int? {
+        if value < 0x80 { return (0x30...0x39).contains(value) ? Int(value) - 0x30 : nil }
         guard properties.generalCategory == .decimalNumber, let value = properties.numericValue else { return nil }
         return Int(value)
     }
@@ -15,7 +17,10 @@ package extension Unicode.Scalar {
 package extension String {
     /// The parts between white space, without empty parts.
     var referenceWords: [String] {
-        unicodeScalars.split(whereSeparator: \.isReferenceWhitespace).map { String($0) }
+        if utf8.allSatisfy({ $0 < 0x80 && $0 >= 0x20 }) {
+            return utf8.split(separator: 0x20).map { String(Substring($0)) }
+        }
+        return unicodeScalars.split(whereSeparator: \.isReferenceWhitespace).map { String($0) }
     }
 
     /// The string without white space at either end.

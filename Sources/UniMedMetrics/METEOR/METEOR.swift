@@ -76,6 +76,26 @@ public final class METEOR {
         /// No words at all.
         public init() {}
 
+        /// Reads the numbers back from a ``line``, or from the sum of several.
+        ///
+        /// - Precondition: `line` has 23 numbers.
+        public init(line: [Int]) {
+            precondition(line.count == 23, "the statistics of METEOR are 23 numbers, got \(line.count)")
+            hypothesisLength = line[0]
+            referenceLength = line[1]
+            hypothesisFunctionWords = line[2]
+            referenceFunctionWords = line[3]
+            for stage in 0..<4 {
+                hypothesisContentMatches[stage] = line[4 + 4 * stage]
+                referenceContentMatches[stage] = line[5 + 4 * stage]
+                hypothesisFunctionMatches[stage] = line[6 + 4 * stage]
+                referenceFunctionMatches[stage] = line[7 + 4 * stage]
+            }
+            chunks = line[20]
+            hypothesisMatches = line[21]
+            referenceMatches = line[22]
+        }
+
         /// Adds the numbers of another pair; a pair that matches as a whole adds no chunk.
         public mutating func add(_ other: Statistics) {
             hypothesisLength += other.hypothesisLength
@@ -155,10 +175,9 @@ public final class METEOR {
     private let synonyms: METEORSynonyms?
     private var paraphrases: METEORParaphrases?
     private var stems = WordNumbers()
-    private var aligner = METEORAligner()
 
     /// What is known of a word, found once.
-    private struct Word {
+    fileprivate struct Word {
         var isFunction: Bool
         var stem: Int32
         /// Sorted.
@@ -166,7 +185,7 @@ public final class METEOR {
     }
 
     /// A sentence in the numbers of its words.
-    private typealias Sentence = [Int32]
+    fileprivate typealias Sentence = [Int32]
 
     /// Makes a scorer with the data that is there.
     ///
@@ -204,8 +223,8 @@ public final class METEOR {
     ///   ``MetricError/unreadableResource(path:reason:)`` when the paraphrase table cannot be read.
     public func score(hypotheses: [String], references: [String]) throws(MetricError) -> Result {
         try score(
-            tokens: hypotheses.map { METEORNormalizer.tokens($0) },
-            references: references.map { METEORNormalizer.tokens($0) }
+            tokens: concurrentMap(hypotheses.count) { $0.map { METEORNormalizer.tokens(hypotheses[$0]) } },
+            references: concurrentMap(references.count) { $0.map { METEORNormalizer.tokens(references[$0]) } }
         )
     }
 
@@ -218,14 +237,16 @@ public final class METEOR {
         let first = hypotheses.map { numbers($0) }
         let second = references.map { numbers($0) }
         if let paraphraseSource { paraphrases = try paraphraseSource.entries(for: vocabulary) }
-        var statistics: [Statistics] = []
-        statistics.reserveCapacity(first.count)
-        var sum = Statistics()
-        for (hypothesis, reference) in zip(first, second) {
-            let pair = self.statistics(align(hypothesis, reference), hypothesis, reference)
-            statistics.append(pair)
-            sum.add(pair)
+        let matcher = METEORMatcher(stages: stages, words: words, paraphrases: paraphrases)
+        let statistics = concurrentMap(first.count) { range in
+            var aligner = METEORAligner()
+            return range.map { index in
+                let matches = matcher.align(first[index], second[index], &aligner)
+                return matcher.statistics(matches, first[index], second[index])
+            }
         }
+        var sum = Statistics()
+        for pair in statistics { sum.add(pair) }
         return Result(corpus: Score(sum), pairs: statistics.map { Score($0) }, statistics: statistics)
     }
 
@@ -236,7 +257,9 @@ public final class METEOR {
         let first = numbers(hypothesis)
         let second = numbers(reference)
         if let paraphraseSource { paraphrases = try paraphraseSource.entries(for: vocabulary) }
-        return align(first, second).map {
+        var aligner = METEORAligner()
+        let matcher = METEORMatcher(stages: stages, words: words, paraphrases: paraphrases)
+        return matcher.align(first, second, &aligner).map {
             METEORMatch(
                 referenceStart: Int($0.start),
                 referenceLength: Int($0.length),
@@ -262,8 +285,19 @@ public final class METEOR {
             return Int32(number)
         }
     }
+}
 
-    private func align(_ hypothesis: Sentence, _ reference: Sentence) -> [METEORAligner.Candidate] {
+/// What aligns sentences, without anything that changes: many threads share it.
+private struct METEORMatcher: Sendable {
+    let stages: [METEOR.Stage]
+    let words: [METEOR.Word]
+    let paraphrases: METEORParaphrases?
+
+    func align(
+        _ hypothesis: METEOR.Sentence,
+        _ reference: METEOR.Sentence,
+        _ aligner: inout METEORAligner
+    ) -> [METEORAligner.Candidate] {
         var candidates = [[METEORAligner.Candidate]](repeating: [], count: reference.count)
         // The beam search may miss the whole match of equal sentences when it has more to choose from.
         let stages = hypothesis == reference ? [.exact] : stages
@@ -309,7 +343,7 @@ public final class METEOR {
         return aligner.best(candidates, hypothesisCount: hypothesis.count)
     }
 
-    private func matches(_ word: Int32, _ other: Int32, _ stage: Stage) -> Bool {
+    private func matches(_ word: Int32, _ other: Int32, _ stage: METEOR.Stage) -> Bool {
         switch stage {
         case .exact: return word == other
         case .stem: return word != other && words[Int(word)].stem == words[Int(other)].stem
@@ -328,12 +362,12 @@ public final class METEOR {
         }
     }
 
-    private func statistics(
+    func statistics(
         _ matches: [METEORAligner.Candidate],
-        _ hypothesis: Sentence,
-        _ reference: Sentence
-    ) -> Statistics {
-        var result = Statistics()
+        _ hypothesis: METEOR.Sentence,
+        _ reference: METEOR.Sentence
+    ) -> METEOR.Statistics {
+        var result = METEOR.Statistics()
         result.hypothesisLength = hypothesis.count
         result.referenceLength = reference.count
         let isFunction = { (word: Int32) in self.words[Int(word)].isFunction }

@@ -78,7 +78,11 @@ struct PTBScanner {
     mutating func next(before end: Int) -> String? {
         while position < end {
             let start = position
-            if let stop = plainWord(from: start) {
+            if text[start] == 0x20 || text[start] == 0x0A {
+                position += 1
+                continue
+            }
+            if let stop = plainMark(at: start) ?? plainWord(from: start) {
                 position = stop
                 return string(start, stop)
             }
@@ -101,12 +105,32 @@ struct PTBScanner {
 
     private func string(_ start: Int, _ end: Int) -> String { String(decoding: text[start..<end], as: UTF16.self) }
 
-    /// The end of a run of ASCII letters before a space, where no other rule can do more: nearly every word.
+    /// Whether a space, the end of a line or that of the text stands at a place.
+    private func isBreak(_ index: Int) -> Bool { index >= text.count || text[index] == 0x20 || text[index] == 0x0A }
+
+    /// The end of a comma before a space, or of a period before one and anything but a period.
+    private func plainMark(at start: Int) -> Int? {
+        guard text[start] == 0x2C || text[start] == 0x2E, isBreak(start + 1) else { return nil }
+        let isEllipsis = text[start] == 0x2E && start + 2 < text.count && text[start + 2] == 0x2E
+        return isEllipsis ? nil : start + 1
+    }
+
+    /// The end of a run of ASCII letters before a space, a comma or a period, where no other rule can do more: nearly
+    /// every word.
     private func plainWord(from start: Int) -> Int? {
         var end = start
         while end < text.count, PTBCharacters.isLatinLetter(text[end]) { end += 1 }
-        guard end > start, end == text.count || text[end] == 0x20 || text[end] == 0x0A else { return nil }
-        return PTBRules.isAssimilation(text[start..<end]) ? nil : end
+        guard end > start else { return nil }
+        let word = text[start..<end]
+        if !isBreak(end) {
+            guard isBreak(end + 1) else { return nil }
+            switch text[end] {
+            case 0x2C: break
+            case 0x2E: guard word.count > 1, !PTBAbbreviations.contains(word) else { return nil }
+            default: return nil
+            }
+        }
+        return PTBRules.isAssimilation(word) ? nil : end
     }
 
     static func formed(_ raw: String, as form: PTBForm) -> String {

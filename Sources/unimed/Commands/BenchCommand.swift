@@ -6,7 +6,7 @@ import UniMedTraining
 
 /// A part of `unimed bench`.
 enum BenchmarkPart: String, CaseIterable, ExpressibleByArgument {
-    case operations, training, connector, images, features, numbers
+    case operations, training, connector, images, features, numbers, metrics
     case fullSize = "full-size"
 }
 
@@ -42,6 +42,7 @@ struct BenchCommand: ParsableCommand {
                 "The connector, at the paper's size, takes minutes and 12 GB in float32, half of it in bfloat16. images: "
                 + "preparing pictures beside Pillow and NumPy; features: training steps with cached features beside "
                 + "computed ones, and how long they wait for data."
+                + " metrics: report metrics beside pycocoevalcap and rouge, which need Java and some minutes a round."
         )
     )
     var only: [BenchmarkPart] = [.operations, .training]
@@ -65,6 +66,9 @@ struct BenchCommand: ParsableCommand {
     @Option(name: .long, help: "The numbers of images the connector is measured with, of 64 tokens each.")
     var images: [Int] = [1, 4]
 
+    @Option(name: .long, help: "The number of reports that are scored.")
+    var reports = 10_000
+
     @Option(
         name: .long,
         help: "A folder with the pictures that are prepared. Default: made ones.",
@@ -84,6 +88,13 @@ struct BenchCommand: ParsableCommand {
     )
     var steps = 5
 
+    @Option(
+        name: .customLong("meteor-data"),
+        help: "A folder with METEOR 1.5's data. Default: that of the peer's pycocoevalcap.",
+        completion: .directory
+    )
+    var meteorData: String?
+
     @Option(name: .long, help: "The number of CPU threads of both sides. Default: LibTorch's.")
     var threads: Int?
 
@@ -99,8 +110,8 @@ struct BenchCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        guard rounds > 0, steps > 0, threads ?? 1 > 0 else {
-            throw ValidationError("--rounds, --steps and --threads must be positive.")
+        guard rounds > 0, steps > 0, reports > 0, threads ?? 1 > 0 else {
+            throw ValidationError("--rounds, --steps, --reports and --threads must be positive.")
         }
         guard images.allSatisfy({ $0 > 0 }) else { throw ValidationError("--images must be positive.") }
         guard warmups > 0 else { throw ValidationError("--warmups must be positive.") }
@@ -165,6 +176,16 @@ struct BenchCommand: ParsableCommand {
             )
             results += try connector.run(progress)
             notes += connector.notes
+        }
+        if only.contains(.metrics) {
+            var metrics = MetricsBenchmark(
+                peer: peer,
+                meteorData: meteorData.map { URL(fileURLWithPath: $0, isDirectory: true) },
+                count: reports,
+                rounds: rounds
+            )
+            results += try metrics.run(progress)
+            notes += metrics.notes
         }
         if only.contains(.images) {
             let folder = imageFolder.map { URL(fileURLWithPath: $0) }
