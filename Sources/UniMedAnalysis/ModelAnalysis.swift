@@ -11,7 +11,8 @@ public import UniMedTokenizers
 
 /// Looks inside a model: routing, ablation of experts, feature maps and what single answers rest on.
 ///
-/// The model is used by one thread at a time; its weights are not changed. Samples of whole volumes are left out.
+/// The model is used by one thread at a time; its weights are not changed. Only gradients and losses take volumes; all that is
+/// seen picture by picture leaves them out.
 public struct ModelAnalysis {
     private let model: UniMed
     private let tokenizer: any Tokenizer
