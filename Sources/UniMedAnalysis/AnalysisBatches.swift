@@ -39,8 +39,8 @@ public struct AnalysisBatches {
 
     /// Draws batches.
     ///
-    /// Samples are drawn without repetition as long as there are enough for a batch; then all may come again. Pictures are
-    /// seen as they are, without augmentation.
+    /// Samples are drawn without repetition as long as there are enough for a batch; then all may come again. Pictures
+    /// are seen as they are, without augmentation.
     ///
     /// - Parameters:
     ///   - split: The part of the data. Default: training.
