@@ -39,8 +39,8 @@ public struct AnalysisBatches {
 
     /// Draws batches.
     ///
-    /// Samples are drawn without repetition as long as there are some; then all may come again. Pictures are seen as they
-    /// are, without augmentation; samples of whole volumes are left out.
+    /// Samples are drawn without repetition as long as there are enough for a batch; then all may come again. Pictures
+    /// are seen as they are, without augmentation.
     ///
     /// - Parameters:
     ///   - split: The part of the data. Default: training.
@@ -93,12 +93,12 @@ public struct AnalysisBatches {
             let members = members[name] ?? []
             var generator = SeededGenerator.derived(from: seed, label: "analysis of \(name)")
             var pool: [Int] = []
-            let batches = (0..<batchCount).map { _ in
-                // A batch never holds a sample twice.
-                (0..<min(batchSize, members.count)).map { _ -> Int in
-                    if pool.isEmpty { pool = generator.permutation(of: members.count) }
-                    return members[pool.removeLast()]
-                }
+            let size = min(batchSize, members.count)
+            let batches = (0..<batchCount).map { _ -> [Int] in
+                // A batch never holds a sample twice: what is left of an order that is too short for it is not used.
+                if pool.count < size { pool = generator.permutation(of: members.count) }
+                defer { pool.removeLast(size) }
+                return pool.suffix(size).map { members[$0] }
             }
             return Group(name: name, task: task, batches: batches, sampleCount: members.count)
         }

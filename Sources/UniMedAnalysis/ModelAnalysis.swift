@@ -11,7 +11,8 @@ public import UniMedTokenizers
 
 /// Looks inside a model: routing, ablation of experts, feature maps and what single answers rest on.
 ///
-/// The model is used by one thread at a time; its weights are not changed. Samples of whole volumes are left out.
+/// The model is used by one thread at a time; its weights are not changed. Only gradients and losses take volumes; all
+/// that is seen picture by picture leaves them out.
 public struct ModelAnalysis {
     private let model: UniMed
     private let tokenizer: any Tokenizer
@@ -67,7 +68,8 @@ public struct ModelAnalysis {
         )
     }
 
-    /// Up to a number of samples with a picture of each task, drawn by the seed; volumes, which are no picture, are left out.
+    /// Up to a number of samples with a picture of each task, drawn by the seed; volumes, which are no picture, are
+    /// left out.
     private func pictured(_ count: Int, split: Split) throws(AnalysisError) -> [(sample: Sample, picture: Int)] {
         var drawn: [(sample: Sample, picture: Int)] = []
         for task in MedicalTask.allCases where task.usesImage {
@@ -349,12 +351,13 @@ public struct ModelAnalysis {
         public let components: [[Double]]
         /// The share of the variance along each.
         public let varianceShares: [Double]
-        /// The mean silhouettes of the features themselves, by what they are grouped by: `task`, `dataset` or `modality`;
-        /// left out where there is only one group.
+        /// The mean silhouettes of the features themselves, by what they are grouped by: `task`, `dataset` or
+        /// `modality`; left out where there is only one group.
         public let silhouettes: [String: Double]
     }
 
-    /// The features before and after the connector of up to a number of pictures of each task, the mean over an image's tokens.
+    /// The features before and after the connector of up to a number of pictures of each task, the mean over an
+    /// image's tokens.
     ///
     /// - Parameter map: How they are laid out; its perplexity is lowered where there are few pictures.
     public func featureMaps(
@@ -434,8 +437,8 @@ public struct ModelAnalysis {
         public let reference: String
         /// The logarithm of the answer's probability, the mean over its tokens.
         public let meanLogProbability: Double
-        /// How much each patch of the picture matters for that, `[row][column]`, the sum is 1: the magnitude of gradient
-        /// times pixel, through the whole vision transformer.
+        /// How much each patch of the picture matters for that, `[row][column]`, the sum is 1: the magnitude of
+        /// gradient times pixel, through the whole vision transformer.
         public let saliency: [[Double]]
         /// The weight of each expert at each patch, `[expert][row][column]`; empty without experts.
         public let routing: [[[Double]]]

@@ -11,8 +11,8 @@ public enum Silhouette {
         case manhattan
     }
 
-    /// The silhouette of each point (Rousseeuw 1987): `(b - a) / max(a, b)`, where `a` is the mean distance to the points of
-    /// its own kind and `b` that to the nearest other kind; 0 for the only point of a kind.
+    /// The silhouette of each point (Rousseeuw 1987): `(b - a) / max(a, b)`, where `a` is the mean distance to the
+    /// points of its own kind and `b` that to the nearest other kind; 0 for the only point of a kind.
     ///
     /// - Parameters:
     ///   - points: `[n, width]`.

@@ -3,9 +3,10 @@ public import Torch
 
 /// Points in two or three dimensions that keep the neighbours of points in many (van der Maaten and Hinton 2008).
 ///
-/// The exact method on whole matrices of distances, in float64 on the CPU, step for step as scikit-learn 1.3 computes it: distances
-/// rounded to float32, a bisection for each point's bandwidth, gains, and early exaggeration. One degree of freedom in two
-/// and in three dimensions. Memory is a few matrices of `n × n`, so it is for thousands of points, not for millions.
+/// The exact method on whole matrices of distances, in float64 on the CPU, step for step as scikit-learn 1.3 computes
+/// it: distances rounded to float32, a bisection for each point's bandwidth, gains, and early exaggeration. One degree
+/// of freedom in two and in three dimensions. Memory is a few matrices of `n × n`, so it is for thousands of points,
+/// not for millions.
 public struct TSNE: Sendable, Equatable {
     /// Where the points start.
     public enum Start: Sendable, Equatable {
@@ -186,7 +187,8 @@ public struct TSNE: Sendable, Equatable {
 
     /// The chance that a point picks each other one as its neighbour: `[n, n]`, every row sums to 1.
     ///
-    /// The bandwidths are searched for by bisection, all rows at once, each until its entropy is that of the perplexity.
+    /// The bandwidths are searched for by bisection, all rows at once, each until its entropy is that of the
+    /// perplexity.
     package static func conditionalProbabilities(
         _ squaredDistances: Tensor,
         perplexity: Double

@@ -110,8 +110,8 @@ public struct ParameterSet: Sendable, Equatable {
 
 /// A vector over a set of parameters, kept as one tensor for each piece.
 ///
-/// Sums and products go through the tensors in parts of a few million elements: nothing as large as a tensor is made on the
-/// way, and float32 sums stay exact to its own precision.
+/// Sums and products go through the tensors in parts of a few million elements: nothing as large as a tensor is made
+/// on the way, and float32 sums stay exact to its own precision.
 struct ParameterVector {
     private static let partSize = 1 << 22
 

@@ -50,8 +50,8 @@ public struct TugOfWarIndexes: Codable, Sendable, Equatable {
 
 /// How tasks pull at a set of parameters.
 ///
-/// Uni-Med section 3.1.1. Everything is derived from two measurements: the gradients' norms, and how much a step for one task changes the
-/// loss of another.
+/// Uni-Med section 3.1.1. Everything is derived from two measurements: the gradients' norms, and how much a step for
+/// one task changes the loss of another.
 public struct Interference: Codable, Sendable, Equatable {
     /// How the change of a loss is computed.
     public enum Step: Codable, Sendable, Equatable {
@@ -65,8 +65,8 @@ public struct Interference: Codable, Sendable, Equatable {
     ///
     /// Uni-Med eq. 1.
     public struct Changes: Codable, Sendable, Equatable {
-        /// `[i][j][b]`: how much a step for task `j` lowers the loss of batch `b` of task `i`, the mean over the batches
-        /// of `j`.
+        /// `[i][j][b]`: how much a step for task `j` lowers the loss of batch `b` of task `i`, the mean over the
+        /// batches of `j`.
         public let values: [[[Double]]]
         /// `[i][b]`: how much a step on batch `b` of task `i` lowers the loss of the same batch.
         public let own: [[Double]]

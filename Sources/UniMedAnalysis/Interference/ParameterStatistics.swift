@@ -2,8 +2,9 @@ package import Torch
 
 /// How much tasks agree about the sign of each parameter's gradient.
 ///
-/// Uni-Med eq. 5. The score as printed, `Σ_i ∇L_i / Σ_i |∇L_i|`, lies in -1...1; the range 0...1 that the paper names fits its magnitude or
-/// the purity of Chen et al. (2020). All three are given. Parameters without any gradient have no score.
+/// Uni-Med eq. 5. The score as printed, `Σ_i ∇L_i / Σ_i |∇L_i|`, lies in -1...1; the range 0...1 that the paper names
+/// fits its magnitude or the purity of Chen et al. (2020). All three are given. Parameters without any gradient have
+/// no score.
 public struct ParameterStatistics: Codable, Sendable, Equatable {
     /// What is summed over tasks.
     public enum Reading: String, Codable, Sendable, CaseIterable {

@@ -5,10 +5,10 @@ import Torch
 /// Uni-Med section 3.1.1.
 ///
 /// Two passes over the batches: the first sums the directions `u_j = ∇L_j / ‖∇L_j‖` of each task, the second takes the
-/// product of every gradient with all of them. Where only ``DirectionReading/sameBatch`` is asked for, the first is enough.
-/// At no time are there more than `T + 2` copies of the analysed parameters for `T` tasks, the gradient included, and with
-/// the parameter statistics too: those need three vectors of their own, so that the last two tasks' part of them is computed
-/// before any direction is kept, and their batches pass once more.
+/// product of every gradient with all of them. Where only ``DirectionReading/sameBatch`` is asked for, the first is
+/// enough. At no time are there more than `T + 2` copies of the analysed parameters for `T` tasks, the gradient
+/// included, and with the parameter statistics too: those need three vectors of their own, so that the last two tasks'
+/// part of them is computed before any direction is kept, and their batches pass once more.
 ///
 /// ```swift
 /// let result = try TugOfWar(sets: [connector]).measure(batches)
@@ -36,8 +36,8 @@ public struct TugOfWar {
 
     /// The blocks that the parameters are taken in, one after the other.
     ///
-    /// Every block passes over the batches anew and holds `T + 1` copies of its own share of the parameters beside the whole
-    /// gradient: less memory for more time, with the same result.
+    /// Every block passes over the batches anew and holds `T + 1` copies of its own share of the parameters beside the
+    /// whole gradient: less memory for more time, with the same result.
     ///
     /// Default: 1.
     public var blocks: Int
@@ -223,8 +223,8 @@ public struct TugOfWar {
 
     /// Measures by taking each step and computing every loss again, for one set after the other.
     ///
-    /// The cost is the square of the number of all batches, in losses without gradients. Beside the gradient there is one copy
-    /// of the parameters, from which they are put back, bit for bit, after every step and when anything fails.
+    /// The cost is the square of the number of all batches, in losses without gradients. Beside the gradient there is
+    /// one copy of the parameters, from which they are put back, bit for bit, after every step and when anything fails.
     ///
     /// - Parameter length: `λ`, the length of a step.
     /// - Throws: ``AnalysisError``, of kind `notFinite` when a gradient or a loss is.

@@ -26,8 +26,8 @@ public struct RoutingAnalysis: Codable, Sendable, Equatable {
     public let datasets: [RoutingSummary]
     /// By modality, by name; samples that do not name theirs are left out.
     public let modalities: [RoutingSummary]
-    /// How differently tasks use the experts: the Jensen-Shannon divergence of their mean weights, divided by the logarithm
-    /// of the smaller number of tasks or experts; 0 is alike, 1 is an expert of its own for each.
+    /// How differently tasks use the experts: the Jensen-Shannon divergence of their mean weights, divided by the
+    /// logarithm of the smaller number of tasks or experts; 0 is alike, 1 is an expert of its own for each.
     public let specialisation: Double
 
     /// Makes an analysis from summaries.

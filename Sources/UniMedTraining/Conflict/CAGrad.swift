@@ -4,8 +4,8 @@ package import UniMedData
 ///
 /// Conflict-averse gradient descent, Liu et al. 2021.
 ///
-/// `d = g₀ + c ‖g₀‖ g_w / ‖g_w‖` where `w` on the simplex minimises `g_w · g₀ + c ‖g₀‖ ‖g_w‖`, divided by `1 + c²` as in the
-/// published code. It is multiplied by the number of tasks, so that `c = 0` is the plain step.
+/// `d = g₀ + c ‖g₀‖ g_w / ‖g_w‖` where `w` on the simplex minimises `g_w · g₀ + c ‖g₀‖ ‖g_w‖`, divided by `1 + c²` as
+/// in the published code. It is multiplied by the number of tasks, so that `c = 0` is the plain step.
 package struct CAGrad: ConflictMethod {
     package let state: ConflictState
     private let strength: Double

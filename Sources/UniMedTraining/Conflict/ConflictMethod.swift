@@ -42,7 +42,8 @@ package protocol ConflictMethod {
     /// - Parameter generator: For what is drawn; follows from the run's seed and the step.
     mutating func weights(for step: ConflictStep, generator: inout SeededGenerator) -> [Double]
 
-    /// The factors of the tasks' mean losses, for methods that do not look at gradients: they follow from the losses alone.
+    /// The factors of the tasks' mean losses, for methods that do not look at gradients: they follow from the losses
+    /// alone.
     func lossWeights(for tasks: [MedicalTask], losses: [Double]) -> [Double]
 
     /// Notes the losses of the same samples before and after the step.

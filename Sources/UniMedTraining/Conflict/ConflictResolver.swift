@@ -4,8 +4,8 @@ package import UniMedData
 
 /// Turns the gradients of a step's tasks into one, by the recipe's method.
 ///
-/// After the backward pass of each task ``take(_:)`` puts the shared parameters' gradients aside; ``resolve(losses:generator:)``
-/// replaces them by the method's sum. All other parameters keep the plain sum.
+/// After the backward pass of each task ``take(_:)`` puts the shared parameters' gradients aside;
+/// ``resolve(losses:generator:)`` replaces them by the method's sum. All other parameters keep the plain sum.
 package final class ConflictResolver {
     private let shared: [Parameter]
     private var method: any ConflictMethod

@@ -5,9 +5,9 @@ package import UniMedData
 ///
 /// GradNorm, Chen et al. 2018.
 ///
-/// Weights follow the sign of `‖w_i g_i‖ - mean · r_i ** α`, where `r_i` is how slowly the loss of task `i` has fallen beside
-/// the others'; steps are relative to the mean norm, so that they do not depend on the loss's scale. The weights of a step's
-/// tasks keep their sum.
+/// Weights follow the sign of `‖w_i g_i‖ - mean · r_i ** α`, where `r_i` is how slowly the loss of task `i` has fallen
+/// beside the others'; steps are relative to the mean norm, so that they do not depend on the loss's scale. The
+/// weights of a step's tasks keep their sum.
 package struct GradNorm: ConflictMethod {
     package private(set) var state: ConflictState
     private let strength: Double

@@ -4,8 +4,8 @@ package import UniMedData
 ///
 /// "Gradient surgery", Yu et al. 2020.
 ///
-/// A projected gradient is a sum of the tasks' own, so the products among those are all it needs. Where no two gradients
-/// point against each other this is the plain step.
+/// A projected gradient is a sum of the tasks' own, so the products among those are all it needs. Where no two
+/// gradients point against each other this is the plain step.
 package struct PCGrad: ConflictMethod {
     package let state: ConflictState
 

@@ -6,7 +6,8 @@ import UniMedData
 public import UniMedModel
 public import UniMedTokenizers
 
-/// A trained model as evaluation, asking and serving load it: sizes, weights, tokenizer and preprocessing in one folder.
+/// A trained model as evaluation, asking and serving load it: sizes, weights, tokenizer and preprocessing in one
+/// folder.
 ///
 /// ```
 /// configuration.json    sizes, preprocessing, precision, where it comes from
@@ -144,8 +145,8 @@ public final class ModelCheckpoint {
     ///   - folder: A model's folder, or a run's with a finished model.
     ///   - device: Where it shall live.
     ///   - precision: The type of the computation; `nil` is the one it was trained with.
-    ///   - keepsTrainable: Whether what was trained has gradients, and the type of the file, as in training; otherwise all
-    ///     weights are frozen and of the type of the computation.
+    ///   - keepsTrainable: Whether what was trained has gradients, and the type of the file, as in training; otherwise
+    ///     all weights are frozen and of the type of the computation.
     /// - Throws: ``TrainingError`` that names the file and what does not fit.
     public static func load(
         from folder: URL,

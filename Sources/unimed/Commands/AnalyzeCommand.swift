@@ -59,6 +59,9 @@ struct AnalyzeCommand: ParsableCommand {
     @Option(name: .long, help: "The pictures of each task for routing and feature maps.")
     var pictures = 100
 
+    @Option(name: .long, help: "The dimensions of the feature maps: 2 or 3 (the third is in features.csv).")
+    var dimensions = 2
+
     @Option(name: .long, help: "The answers of each task that are explained.")
     var answers = 1
 
@@ -122,6 +125,7 @@ struct AnalyzeCommand: ParsableCommand {
             throw ValidationError("--exact-step must be positive.")
         }
         guard memory > 0, memory.isFinite else { throw ValidationError("--memory must be positive.") }
+        guard (2...3).contains(dimensions) else { throw ValidationError("--dimensions must be 2 or 3.") }
         if groups < 2 { throw ValidationError("--groups must be at least 2.") }
         _ = try selections()
     }
@@ -148,6 +152,7 @@ struct AnalyzeCommand: ParsableCommand {
             split: split,
             pictureSplit: pictureSplit,
             pictures: pictures,
+            dimensions: dimensions,
             answers: answers,
             exactStep: exactStep,
             exactBatches: exactBatches,

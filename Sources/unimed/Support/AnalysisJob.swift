@@ -22,6 +22,7 @@ struct AnalysisRequest {
     var split: Split
     var pictureSplit: Split
     var pictures: Int
+    var dimensions: Int
     var answers: Int
     var exactStep: Double?
     var exactBatches: Int
@@ -222,6 +223,7 @@ struct AnalysisJob {
             file.featureMaps = try analysis.featureMaps(
                 picturesPerTask: request.pictures,
                 split: request.pictureSplit,
+                map: TSNE(dimensions: request.dimensions),
                 control: control
             )
         }

@@ -34,7 +34,8 @@ struct AnalysisTables {
             ("ablation", ["group", "samples", "removed_expert", "loss"], ablation),
             ("ablation_scores", ["dataset", "task", "metric", "samples", "removed_expert", "score"], scores),
             (
-                "features", ["place", "task", "dataset", "modality", "tsne_1", "tsne_2", "pc_1", "pc_2"],
+                "features",
+                ["place", "task", "dataset", "modality", "tsne_1", "tsne_2", "tsne_3", "pc_1", "pc_2", "pc_3"],
                 file.featureMaps.flatMap(features)
             ),
             ("saliency", ["dataset", "sample", "task", "row", "column", "share"], file.attributions.flatMap(saliency)),
@@ -149,8 +150,11 @@ struct AnalysisTables {
 
     private func features(_ map: ModelAnalysis.FeatureMap) -> [[String]] {
         map.tasks.indices.map { index in
-            [map.place, map.tasks[index].rawValue, map.datasets[index], map.modalities[index]]
-                + (map.embedding[index].prefix(2) + map.components[index].prefix(2)).map(number)
+            // A plane has no third coordinate.
+            let coordinates = [map.embedding[index], map.components[index]].flatMap { point in
+                (0..<3).map { point.indices.contains($0) ? number(point[$0]) : "" }
+            }
+            return [map.place, map.tasks[index].rawValue, map.datasets[index], map.modalities[index]] + coordinates
         }
     }
 
