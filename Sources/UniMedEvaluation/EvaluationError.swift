@@ -1,4 +1,5 @@
 public import Torch
+public import UniMedData
 public import UniMedMetrics
 import UniMedModel
 public import UniMedTasks
@@ -20,6 +21,10 @@ public enum EvaluationError: Error, Sendable, Equatable, CustomStringConvertible
     case tokenizer(TokenizerError)
     /// A metric cannot be computed.
     case metric(MetricError)
+    /// A file cannot be read or written.
+    case data(DataError)
+    /// Predictions that do not belong together.
+    case predictions(file: String, reason: String)
     /// A tensor operation failed.
     case tensor(TorchError)
 
@@ -35,6 +40,8 @@ public enum EvaluationError: Error, Sendable, Equatable, CustomStringConvertible
         case .task(let error): error.description
         case .tokenizer(let error): error.description
         case .metric(let error): error.description
+        case .data(let error): error.description
+        case .predictions(let file, let reason): "\(file): \(reason)"
         case .tensor(let error): error.description
         }
     }
@@ -49,6 +56,8 @@ public enum EvaluationError: Error, Sendable, Equatable, CustomStringConvertible
         case .task(let error): error.shortDescription
         case .tokenizer(let error): error.shortDescription
         case .metric(let error): error.shortDescription
+        case .data(let error): error.shortDescription
+        case .predictions: "predictions that do not fit"
         case .tensor(let error): error.shortDescription
         }
     }

@@ -2,6 +2,34 @@ public import UniMedData
 public import UniMedMetrics
 public import UniMedModel
 
+/// One of several equal parts of the samples, for processes that share the work.
+public struct EvaluationShard: Sendable, Equatable, CustomStringConvertible {
+    /// The part, from 1.
+    public var index: Int
+    /// The number of parts.
+    public var count: Int
+
+    /// Makes a part; `nil` unless `1 ≤ index ≤ count`.
+    public init?(index: Int, count: Int) {
+        guard index >= 1, index <= count else { return nil }
+        self.index = index
+        self.count = count
+    }
+
+    /// Reads `2/4`.
+    public init?(_ text: String) {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
+        guard parts.count == 2, let index = parts[0], let count = parts[1] else { return nil }
+        self.init(index: index, count: count)
+    }
+
+    /// For example `2/4`.
+    public var description: String { "\(index)/\(count)" }
+
+    /// Whether the sample at a position of the selection belongs to the part.
+    func contains(_ position: Int) -> Bool { position % count == index - 1 }
+}
+
 /// What is evaluated, and how.
 public struct EvaluationOptions: Sendable, Equatable {
     /// The part of the data that is evaluated.
@@ -26,6 +54,10 @@ public struct EvaluationOptions: Sendable, Equatable {
     public var bootstrap: PairedBootstrap
     /// What is drawn anew for the intervals.
     public var resamplingUnit: EvaluationTable.ResamplingUnit
+    /// The part of the samples that this process answers; `nil` answers all.
+    public var shard: EvaluationShard?
+    /// Whether the log-likelihood of each choice of a closed set is computed beside the answer.
+    public var scoresChoices = false
 
     /// The lengths that hold every answer of the published data sets in vocabularies from a thousand pieces on.
     public static let defaultMaximumNewTokens: [MedicalTask: Int] = [

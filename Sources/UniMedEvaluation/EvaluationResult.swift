@@ -27,7 +27,16 @@ public struct PredictionRecord: Codable, Sendable, Equatable {
     /// The baseline's scores.
     public var baselineScores: [Metric: Double]?
 
-    init(_ record: EvaluationRecord, instruction: String) {
+    /// The closed set of answers, where there is one.
+    public var choices: [String]?
+    /// The annotated box in pixels of the original image (rec).
+    public var box: BoundingBox?
+    /// The picture and its size before any resizing.
+    public var image: ImageReference?
+    /// The log-likelihood of each of ``choices`` as the whole answer, where it was asked for.
+    public var choiceScores: [Double]?
+
+    init(_ record: EvaluationRecord, instruction: String, sample: Sample, choiceScores: [Double]? = nil) {
         id = record.sampleID
         dataset = record.dataset
         task = record.task
@@ -39,6 +48,35 @@ public struct PredictionRecord: Codable, Sendable, Equatable {
         isParsed = record.score.isParsed
         baseline = record.baselinePrediction
         baselineScores = record.baselineScore?.values
+        choices = sample.choices
+        box = sample.task == .referringExpressionComprehension ? sample.box : nil
+        image = sample.task == .referringExpressionComprehension ? sample.image : nil
+        self.choiceScores = choiceScores
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case id, dataset, task, group, instruction, prediction, reference, scores, isParsed, baseline, baselineScores
+        case choices, box, image, choiceScores
+    }
+
+    /// Reads a line; one that was written by others needs `id`, `dataset`, `task`, `prediction` and `reference` alone.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        id = try container.decode(String.self, forKey: .id)
+        dataset = try container.decode(String.self, forKey: .dataset)
+        task = try container.decode(MedicalTask.self, forKey: .task)
+        group = try container.decodeIfPresent(String.self, forKey: .group)
+        instruction = try container.decodeIfPresent(String.self, forKey: .instruction) ?? ""
+        prediction = try container.decode(String.self, forKey: .prediction)
+        reference = try container.decode(String.self, forKey: .reference)
+        scores = try container.decodeIfPresent([Metric: Double].self, forKey: .scores) ?? [:]
+        isParsed = try container.decodeIfPresent(Bool.self, forKey: .isParsed) ?? true
+        baseline = try container.decodeIfPresent(String.self, forKey: .baseline)
+        baselineScores = try container.decodeIfPresent([Metric: Double].self, forKey: .baselineScores)
+        choices = try container.decodeIfPresent([String].self, forKey: .choices)
+        box = try container.decodeIfPresent(BoundingBox.self, forKey: .box)
+        image = try container.decodeIfPresent(ImageReference.self, forKey: .image)
+        choiceScores = try container.decodeIfPresent([Double].self, forKey: .choiceScores)
     }
 }
 

@@ -57,6 +57,7 @@ public struct Evaluator {
     /// - Parameters:
     ///   - data: The prepared data; the trivial baselines are those of its training split.
     ///   - features: Where vision features come from; `nil` computes them.
+    ///   - log: Keeps every answer as soon as it is there; what it holds already is not asked again.
     ///   - isCancelled: Asked before every step of generation.
     ///   - progress: Is told how many samples are answered, on the calling thread.
     /// - Returns: The table and every answer.
@@ -64,6 +65,7 @@ public struct Evaluator {
     public func evaluate(
         _ data: PreparedData,
         features: (any ImageFeatureSource)? = nil,
+        log: PredictionLog? = nil,
         isCancelled: () -> Bool = { false },
         progress: (EvaluationProgress) -> Void = { _ in }
     ) throws(EvaluationError) -> EvaluationResult {
@@ -78,7 +80,13 @@ public struct Evaluator {
         }
         let source = features ?? ComputedFeatures(model: model, images: data.images, input: input)
         let start = ContinuousClock.now
-        let answers = try answers(to: questions, features: source, isCancelled: isCancelled, progress: progress)
+        let answers = try answers(
+            to: questions,
+            features: source,
+            log: log,
+            isCancelled: isCancelled,
+            progress: progress
+        )
         let seconds = (ContinuousClock.now - start) / .seconds(1)
 
         var records: [EvaluationRecord] = []
@@ -88,7 +96,14 @@ public struct Evaluator {
                 try TaskRegistry.record(prediction: answer.text, for: question.sample, baseline: baseline)
             }
             records.append(record)
-            predictions.append(PredictionRecord(record, instruction: question.instruction))
+            predictions.append(
+                PredictionRecord(
+                    record,
+                    instruction: question.instruction,
+                    sample: question.sample,
+                    choiceScores: answer.choiceScores
+                )
+            )
         }
         let table = try wrapping { () throws(MetricError) in
             try EvaluationTable(
@@ -103,7 +118,7 @@ public struct Evaluator {
             predictions: predictions,
             routing: try routing(of: questions, features: source),
             seconds: seconds,
-            generatedTokenCount: answers.reduce(0) { $0 + $1.tokens.count }
+            generatedTokenCount: answers.reduce(0) { $0 + $1.tokenCount }
         )
     }
 
@@ -277,7 +292,8 @@ public struct Evaluator {
     ) throws(EvaluationError) -> [Question] {
         let encoder = promptEncoder
         var questions: [Question] = []
-        for index in selected(from: data) {
+        for (position, index) in selected(from: data).enumerated() {
+            guard options.shard?.contains(position) ?? true else { continue }
             let sample = data.samples[index]
             guard let (positions, slices) = try pictures(of: sample, in: data) else {
                 skipped[EvaluationTable.Key(dataset: sample.dataset, task: sample.task), default: 0] += 1
@@ -329,13 +345,20 @@ public struct Evaluator {
     private func answers(
         to questions: [Question],
         features: any ImageFeatureSource,
+        log: PredictionLog?,
         isCancelled: () -> Bool,
         progress: (EvaluationProgress) -> Void
-    ) throws(EvaluationError) -> [GeneratedAnswer] {
-        var answers = [Int: GeneratedAnswer](minimumCapacity: questions.count)
-        var done = 0
+    ) throws(EvaluationError) -> [KeptAnswer] {
+        var answers = [KeptAnswer?](repeating: nil, count: questions.count)
+        for (index, question) in questions.enumerated() {
+            guard let kept = log?.answer(to: question.sample) else { continue }
+            // Without what is asked for now the sample is asked again.
+            if options.scoresChoices, question.sample.choices?.isEmpty == false, kept.choiceScores == nil { continue }
+            answers[index] = kept
+        }
+        var done = answers.count { $0 != nil }
         progress(EvaluationProgress(done: done, total: questions.count))
-        for batch in batches(of: questions) {
+        for batch in batches(of: questions, at: questions.indices.filter { answers[$0] == nil }) {
             let part = batch.map { questions[$0] }
             var generation = options.generation
             generation.maximumNewTokens = part.map { options.maximumNewTokens(of: $0.sample.task) }.max()
@@ -358,16 +381,77 @@ public struct Evaluator {
                 isCancelled: isCancelled
             )
             if isCancelled() { throw .cancelled }
-            for (index, result) in zip(batch, results) { answers[index] = result }
+            var kept: [KeptAnswer] = []
+            for (question, result) in zip(part, results) {
+                kept.append(
+                    KeptAnswer(
+                        dataset: question.sample.dataset,
+                        id: question.sample.id,
+                        task: question.sample.task,
+                        text: result.text,
+                        tokenCount: result.tokens.count,
+                        choiceScores: options.scoresChoices ? try choiceScores(of: question, features) : nil
+                    )
+                )
+            }
+            do throws(DataError) { try log?.append(kept) } catch { throw .data(error) }
+            for (index, answer) in zip(batch, kept) { answers[index] = answer }
             done += batch.count
             progress(EvaluationProgress(done: done, total: questions.count))
         }
-        return questions.indices.compactMap { answers[$0] }
+        return answers.compactMap { $0 }
+    }
+
+    /// The log-likelihood of each choice as the whole answer, its end counted in; `nil` without a closed set.
+    ///
+    /// The sum of the log-probabilities of the label's tokens. Labels of more tokens are not weighed up.
+    private func choiceScores(
+        of question: Question,
+        _ features: any ImageFeatureSource
+    ) throws(EvaluationError) -> [Double]? {
+        guard let choices = question.sample.choices, !choices.isEmpty else { return nil }
+        var scores: [Double] = []
+        for start in stride(from: 0, to: choices.count, by: options.batchSize) {
+            let part = choices[start..<min(choices.count, start + options.batchSize)]
+            var prompts: [EncodedPrompt] = []
+            for choice in part {
+                let ending = try wrapping { () throws(TokenizerError) in try tokenizer.encode(choice) }
+                var prompt = question.prompt
+                prompt.tokens += ending + [tokenizer.eosID]
+                prompt.targets += ending + [tokenizer.eosID]
+                prompts.append(prompt)
+            }
+            let output = try wrapping { () throws(TorchError) -> LossOutput in
+                let pictures = [Int](repeating: question.picture ?? 0, count: question.picture == nil ? 0 : part.count)
+                return try withoutGradients { () throws(TorchError) in
+                    try model.loss(
+                        PromptBatch(
+                            prompts,
+                            features: pictures.isEmpty ? nil : features.features(at: pictures),
+                            imageTokenCount: model.configuration.imageTokenCount,
+                            taskOrder: model.configuration.connector.tasks,
+                            roundsSizes: model.prefersRoundedSizes,
+                            device: model.device
+                        ),
+                        training: false
+                    )
+                }
+            }
+            let losses = try wrapping { () throws(TorchError) in
+                try output.tokenLosses.to(.float32).array(of: Float.self)
+            }
+            var place = 0
+            for count in output.targetCounts {
+                scores.append(-losses[place..<(place + count)].reduce(0) { $0 + Double($1) })
+                place += count
+            }
+        }
+        return scores
     }
 
     /// Batches of questions whose answers are cut at the same length, of similar prompt length, the longest first.
-    private func batches(of questions: [Question]) -> [[Int]] {
-        let groups = Dictionary(grouping: questions.indices) {
+    private func batches(of questions: [Question], at indices: [Int]) -> [[Int]] {
+        let groups = Dictionary(grouping: indices) {
             options.maximumNewTokens(of: questions[$0].sample.task)
         }
         return groups.sorted { $0.key > $1.key }.flatMap { _, indices -> [[Int]] in

@@ -40,6 +40,28 @@ public enum Metric: String, Codable, CodingKeyRepresentable, CaseIterable, Senda
     case paperIntersectionOverUnion = "iou_eq23"
     /// Whether the ratio of areas is at least 0.5 (Uni-Med eq. 24).
     case paperRecallAtHalf = "recall_at_half_eq24"
+    /// Corpus BLEU-1 of PTB tokens, as pycocoevalcap has it; of reports.
+    case corpusBLEU1 = "bleu1_corpus"
+    /// Corpus BLEU-2 of PTB tokens.
+    case corpusBLEU2 = "bleu2_corpus"
+    /// Corpus BLEU-3 of PTB tokens.
+    case corpusBLEU3 = "bleu3_corpus"
+    /// Corpus BLEU-4 of PTB tokens.
+    case corpusBLEU4 = "bleu4_corpus"
+    /// The F of ROUGE-1 as the package `rouge` has it, averaged over reports.
+    case rouge1
+    /// The F of ROUGE-2 as the package `rouge` has it, averaged over reports.
+    case rouge2
+    /// The F of ROUGE-L as the package `rouge` has it, averaged over reports.
+    case rougeL = "rouge_l"
+    /// METEOR 1.5 of the summed numbers of all reports.
+    case meteor
+    /// The mean of the classes' F1.
+    case macroF1 = "macro_f1"
+    /// The mean of the classes' recalls.
+    case balancedAccuracy = "balanced_accuracy"
+    /// The mean of the areas under the classes' ROC curves, from the likelihoods of their labels.
+    case rocArea = "roc_area"
 
     /// The name in tables.
     public var title: String {
@@ -62,6 +84,17 @@ public enum Metric: String, Codable, CodingKeyRepresentable, CaseIterable, Senda
         case .paperF1: "F1 (eq. 18)"
         case .paperIntersectionOverUnion: "Mean IoU (eq. 23)"
         case .paperRecallAtHalf: "R@0.5 (eq. 24)"
+        case .corpusBLEU1: "BLEU-1 (corpus)"
+        case .corpusBLEU2: "BLEU-2 (corpus)"
+        case .corpusBLEU3: "BLEU-3 (corpus)"
+        case .corpusBLEU4: "BLEU-4 (corpus)"
+        case .rouge1: "ROUGE-1"
+        case .rouge2: "ROUGE-2"
+        case .rougeL: "ROUGE-L"
+        case .meteor: "METEOR"
+        case .macroF1: "Macro F1"
+        case .balancedAccuracy: "Balanced accuracy"
+        case .rocArea: "ROC area (macro)"
         }
     }
 }

@@ -23,7 +23,11 @@ public enum ROUGE {
             let precision = predicted == 0 ? 0 : Double(overlap) / Double(predicted)
             let recall = expected == 0 ? 0 : Double(overlap) / Double(expected)
             // The package's constant keeps the ratio finite and a perfect score just below 1.
-            return Score(recall: recall, precision: precision, f1: 2 * (precision * recall / (precision + recall + 1e-8)))
+            return Score(
+                recall: recall,
+                precision: precision,
+                f1: 2 * (precision * recall / (precision + recall + 1e-8))
+            )
         }
 
         fileprivate static func standard(_ overlap: Int, predicted: Int, expected: Int) -> Score {

@@ -25,7 +25,7 @@ public enum SummaryStatistics {
     }
 
     /// The value at a share of the way through sorted values.
-    static func interpolate(_ sorted: [Double], _ share: Double) -> Double {
+    package static func interpolate(_ sorted: [Double], _ share: Double) -> Double {
         let position = share * Double(sorted.count - 1)
         let lower = Int(position.rounded(.down))
         let upper = min(lower + 1, sorted.count - 1)

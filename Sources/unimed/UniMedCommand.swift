@@ -13,8 +13,9 @@ struct UniMedCommand: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            DemoCommand.self, DataCommand.self, TrainCommand.self, EvaluateCommand.self, AskCommand.self,
-            DescribeCommand.self, ImportCommand.self, ExportCommand.self, CheckpointCommand.self, BenchCommand.self,
+            DemoCommand.self, DataCommand.self, TrainCommand.self, EvaluateCommand.self, ScoreCommand.self,
+            AskCommand.self, DescribeCommand.self, ImportCommand.self, ExportCommand.self, CheckpointCommand.self,
+            BenchCommand.self,
         ]
     )
 

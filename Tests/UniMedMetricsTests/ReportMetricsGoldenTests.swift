@@ -388,7 +388,10 @@ struct ReportMetricsGoldenTests {
         for (index, pair) in scores.pairs.enumerated() {
             let line = pair.meteor?.line.map { String(format: "%.1f", Double($0)) }.joined(separator: " ")
             #expect(line == expected.stat_lines[index], "case \(index)")
-            #expect(isClose(pair.meteor.map { METEOR.Score($0).score }, expected.segments[index], 1e-6), "case \(index)")
+            #expect(
+                isClose(pair.meteor.map { METEOR.Score($0).score }, expected.segments[index], 1e-6),
+                "case \(index)"
+            )
         }
     }
 }

@@ -76,6 +76,26 @@ public final class METEOR {
         /// No words at all.
         public init() {}
 
+        /// Reads the numbers back from a ``line``, or from the sum of several.
+        ///
+        /// - Precondition: `line` has 23 numbers.
+        public init(line: [Int]) {
+            precondition(line.count == 23, "the statistics of METEOR are 23 numbers, got \(line.count)")
+            hypothesisLength = line[0]
+            referenceLength = line[1]
+            hypothesisFunctionWords = line[2]
+            referenceFunctionWords = line[3]
+            for stage in 0..<4 {
+                hypothesisContentMatches[stage] = line[4 + 4 * stage]
+                referenceContentMatches[stage] = line[5 + 4 * stage]
+                hypothesisFunctionMatches[stage] = line[6 + 4 * stage]
+                referenceFunctionMatches[stage] = line[7 + 4 * stage]
+            }
+            chunks = line[20]
+            hypothesisMatches = line[21]
+            referenceMatches = line[22]
+        }
+
         /// Adds the numbers of another pair; a pair that matches as a whole adds no chunk.
         public mutating func add(_ other: Statistics) {
             hypothesisLength += other.hypothesisLength

@@ -34,7 +34,8 @@ enum METEORFiles {
         var result: [Data] = []
         for name in names {
             var status = zip_stat_t()
-            guard zip_stat(archive, name, 0, &status) == 0, status.size < 1 << 30, let entry = zip_fopen(archive, name, 0)
+            guard zip_stat(archive, name, 0, &status) == 0, status.size < 1 << 30,
+                let entry = zip_fopen(archive, name, 0)
             else { throw .unreadableResource(path: file.path, reason: "expected the entry \(name), got none") }
             defer { zip_fclose(entry) }
             let count = Int(status.size)

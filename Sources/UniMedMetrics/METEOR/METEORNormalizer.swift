@@ -117,7 +117,8 @@ public enum METEORNormalizer {
         result.reserveCapacity(scalars.count + 8)
         var index = 0
         while index < scalars.count {
-            if index + 2 < scalars.count, scalars[index + 1] == mark, after(scalars[index]), before(scalars[index + 2]) {
+            if index + 2 < scalars.count, scalars[index + 1] == mark, after(scalars[index]), before(scalars[index + 2])
+            {
                 result.append(scalars[index])
                 if left { result.append(" ") }
                 if keepsMark { result.append(mark) }

@@ -130,7 +130,8 @@ struct METEORParaphrases {
                     let word = Int(firstWords[index])
                     guard word < first.count, first[word] else { continue }
                     let paraphrase = words[Int(sorted[index].start)..<Int(sorted[index].start + sorted[index].count)]
-                    for place in 0..<other.count where other[place] == Int32(word) && place + paraphrase.count <= other.count {
+                    for place in 0..<other.count
+                    where other[place] == Int32(word) && place + paraphrase.count <= other.count {
                         if other[place..<(place + paraphrase.count)] == paraphrase {
                             body(start, end - start, place, paraphrase.count)
                         }

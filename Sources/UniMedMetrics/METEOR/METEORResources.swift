@@ -40,7 +40,10 @@ public struct METEORResources: Sendable {
         let exists = { (url: URL) in FileManager.default.fileExists(atPath: url.path) }
         if let folder {
             guard exists(folder) else {
-                throw .unreadableResource(path: folder.path, reason: "expected a folder with METEOR's data, got nothing")
+                throw .unreadableResource(
+                    path: folder.path,
+                    reason: "expected a folder with METEOR's data, got nothing"
+                )
             }
             let tables = ["paraphrase-en.gz", "data/paraphrase-en.gz"].map { folder.appendingPathComponent($0) }
             resources.paraphrases = tables.first(where: exists).map { METEORParaphraseSource(file: $0) }
@@ -112,7 +115,9 @@ public struct METEORSynonyms: Sendable {
             let index = try METEORFiles.data(folder.appendingPathComponent("index." + part))
             for line in index.split(separator: 0x0A) where line.first != 0x20 {
                 let fields = line.split(separator: 0x20)
-                guard fields.count > 2, let count = METEORFiles.number(fields[2]), fields.count >= count else { continue }
+                guard fields.count > 2, let count = METEORFiles.number(fields[2]), fields.count >= count else {
+                    continue
+                }
                 let numbers = fields.suffix(count).compactMap { METEORFiles.number($0).map(Int32.init) }
                 sets[METEORFiles.string(fields[0]), default: []] += numbers
             }
@@ -161,8 +166,10 @@ public struct METEORSynonyms: Sendable {
     }
 
     private static let endings = [
-        ("s", ""), ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"), ("men", "man"), ("ies", "y"),
-        ("s", ""), ("ies", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", ""), ("er", ""),
+        ("s", ""), ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"), ("men", "man"),
+        ("ies", "y"),
+        ("s", ""), ("ies", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", ""),
+        ("er", ""),
         ("est", ""), ("er", "e"), ("est", "e"),
     ]
 

@@ -190,7 +190,9 @@ struct PTBRules {
     /// Whether a whole word is one of those that are cut in two.
     static func isAssimilation(_ word: ArraySlice<UInt16>) -> Bool {
         guard word.count == 5 || word.count == 6 else { return false }
-        return cutWords.contains { $0.count == word.count && zip($0, word).allSatisfy { $0 == PTBCharacters.lowercase($1) } }
+        return cutWords.contains {
+            $0.count == word.count && zip($0, word).allSatisfy { $0 == PTBCharacters.lowercase($1) }
+        }
     }
 
     private static let cutWords = ["cannot", "gonna", "gotta", "lemme", "gimme", "wanna"].map { Array($0.utf16) }
@@ -374,7 +376,9 @@ struct PTBRules {
         date()
         offer(number(isOne(start, of: "-+") ? start + 1 : start), .withoutSoftHyphens)
         let raised = [0x207A, 0x207B, 0x208A, 0x208B].contains(unit(start)) ? start + 1 : start
-        let superscripts = run(raised) { $0 == 0x2070 || $0 == 0xB9 || $0 == 0xB2 || $0 == 0xB3 || (0x2074...0x2079) ~= $0 }
+        let superscripts = run(raised) {
+            $0 == 0x2070 || $0 == 0xB9 || $0 == 0xB2 || $0 == 0xB3 || (0x2074...0x2079) ~= $0
+        }
         let subscripts = run(raised) { (0x2080...0x2089) ~= $0 }
         if superscripts > raised { offer(superscripts) }
         if subscripts > raised { offer(subscripts) }
@@ -483,7 +487,8 @@ struct PTBRules {
         for end in titles where unit(end) == 0x2E { offer(end + 1) }
         for end in titles where PTBCharacters.isSpace(unit(end)) { offer(end + 1, token: end) }
         for end in acronyms where PTBCharacters.isSpaceOrNewline(unit(end)) { offer(end + 1, token: end) }
-        if let end = apostrophe(start), PTBCharacters.isLatinDigit(unit(end)), PTBCharacters.isLatinDigit(unit(end + 1)),
+        if let end = apostrophe(start), PTBCharacters.isLatinDigit(unit(end)),
+            PTBCharacters.isLatinDigit(unit(end + 1)),
             PTBCharacters.isSpaceOrNewline(unit(end + 2))
         {
             offer(end + 3, token: end + 2)
@@ -682,14 +687,17 @@ struct PTBRules {
         var end = run(start, PTBCharacters.isCapital)
         var isCompany = false
         while end > start {
-            let next = isOne(end, of: "+&") && literal("&amp;", end) == nil ? end + 1 : literal("&amp;", end) ?? text.count
+            let next =
+                isOne(end, of: "+&") && literal("&amp;", end) == nil ? end + 1 : literal("&amp;", end) ?? text.count
             let stop = run(next, PTBCharacters.isCapital)
             guard stop > next else { break }
             end = stop
             isCompany = true
         }
         guard isCompany else { return }
-        if unit(end) == 0x2E, PTBCharacters.isSentenceMark(unit(end + 1)) { offer(end + 2, token: end + 1, .ampersands) }
+        if unit(end) == 0x2E, PTBCharacters.isSentenceMark(unit(end + 1)) {
+            offer(end + 2, token: end + 1, .ampersands)
+        }
         offer(end, .ampersands)
     }
 
@@ -715,7 +723,9 @@ struct PTBRules {
     private func joined() -> Int? {
         func part(_ index: Int) -> Int? {
             var end = run(index, PTBCharacters.isLetterOrDigit)
-            if isOne(index, of: "dDoOlL"), let after = innerApostrophe(index + 1), PTBCharacters.isLetterOrDigit(unit(after)) {
+            if isOne(index, of: "dDoOlL"), let after = innerApostrophe(index + 1),
+                PTBCharacters.isLetterOrDigit(unit(after))
+            {
                 // One letter or digit belongs to the apostrophe, at least one more must follow.
                 let stop = run(after + 1, PTBCharacters.isLetterOrDigit)
                 if stop > after + 1 { end = max(end, stop) }

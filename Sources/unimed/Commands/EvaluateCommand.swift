@@ -11,8 +11,12 @@ struct EvaluateCommand: ParsableCommand {
         commandName: "evaluate",
         abstract: "Score a model on prepared data as the paper does, beside trivial baselines.",
         discussion: """
-            Writes evaluation.json, predictions.jsonl and report.html, one page that needs no other file. The page and \
-            the predictions hold pictures and texts of the data, so they belong where the data belong.
+            Writes evaluation.json, predictions.jsonl, scores.json and report.html, one page that needs no other file. The \
+            page and the predictions hold pictures and texts of the data, so they belong where the data belong.
+
+            Every answer is kept as it comes: the same command, started again after it was stopped or killed, does not ask \
+            it again. Processes share the work with --shard 1/2 and --shard 2/2 in folders of their own; `unimed score` \
+            takes their predictions together.
             """
     )
 
@@ -47,8 +51,23 @@ struct EvaluateCommand: ParsableCommand {
     @Option(name: .long, help: "Where the model lives: cpu, cuda or cuda:1.")
     var device = "cpu"
 
-    @Option(name: .shortAndLong, help: "The folder of the files. Default: evaluation/ in the checkpoint's folder.")
+    @Option(
+        name: .long,
+        help: "The part of the samples that this process answers, such as 2/4. Default: all.",
+        transform: Self.shard
+    )
+    var shard: EvaluationShard?
+
+    @Flag(name: .long, help: "Also compute the likelihood of each choice of a closed set, for ROC curves.")
+    var scoreChoices = false
+
+    @Option(
+        name: .shortAndLong,
+        help: "The folder of the files. Default: evaluation/ in the checkpoint's folder, evaluation-2-of-4/ for a part."
+    )
     var output: String?
+
+    @OptionGroup(title: "Scores") var meteor: METEOROptionGroup
 
     @OptionGroup(title: "Generation") var generation: GenerationOptionGroup
 
@@ -66,11 +85,15 @@ struct EvaluateCommand: ParsableCommand {
         if let batchSize { options.batchSize = batchSize }
         options.resamplingUnit = resample
         options.generation = try generation.applied(to: options.generation)
+        options.shard = shard
+        options.scoresChoices = scoreChoices
+        let name = shard.map { "evaluation-\($0.index)-of-\($0.count)" } ?? "evaluation"
         let job = EvaluationJob(
             checkpoint: model,
             options: options,
-            folder: output.map { URL(fileURLWithPath: $0) } ?? folder.appendingPathComponent("evaluation"),
-            runFolder: folder
+            folder: output.map { URL(fileURLWithPath: $0) } ?? folder.appendingPathComponent(name),
+            runFolder: folder,
+            meteor: try meteor.resources()
         )
         let prepared = try PreparedData.open(at: try preparedFolder())
         let summary = try job.run(prepared, modelFolder: folder, ProgressPrinter())
@@ -78,8 +101,16 @@ struct EvaluateCommand: ParsableCommand {
             try Terminal.output(json: summary)
         } else {
             Terminal.output(summary.table.text.trimmingCharacters(in: .newlines))
+            if let scores = summary.scores { Terminal.output("\n" + scores.text.trimmingCharacters(in: .newlines)) }
             Terminal.output("report: \(job.folder.appendingPathComponent("report.html").relativePath)")
         }
+    }
+
+    private static func shard(_ text: String) throws -> EvaluationShard {
+        guard let shard = EvaluationShard(text) else {
+            throw ValidationError("expected a part and the number of parts, such as 2/4, got \(text)")
+        }
+        return shard
     }
 
     /// The folder that is named, or that of the run's data.

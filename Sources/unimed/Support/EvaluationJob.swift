@@ -20,6 +20,8 @@ struct EvaluationFile: Codable {
     let generatedTokens: Int
     let table: EvaluationTable
     let routing: [TaskRouting]
+    /// The same predictions as `unimed score` scores them: corpus metrics of reports, subsets, classes.
+    let scores: ScoreReport?
 }
 
 /// The evaluation of a model on prepared data, with its files.
@@ -30,6 +32,8 @@ struct EvaluationJob {
     let folder: URL
     /// The run's folder, for the losses of the page; `nil` for a model by itself.
     let runFolder: URL?
+    /// The data of METEOR's synonyms and paraphrases.
+    var meteor = METEORResources()
 
     private var file: URL { folder.appendingPathComponent("evaluation.json") }
 
@@ -65,6 +69,8 @@ struct EvaluationJob {
             "\(options.maximumSamplesPerPart ?? 0) \(options.maximumNewTokens.sorted { $0.key.rawValue < $1.key.rawValue })"
         )
         hash.update("\(options.bootstrap) \(options.resamplingUnit)")
+        hash.update("\(options.datasets.map { $0.sorted() } ?? []) \(options.shard.map(\.description) ?? "all")")
+        hash.update("\(options.scoresChoices)")
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
         hash.update(String(decoding: try encoder.encode(options.generation), as: UTF8.self))
@@ -80,12 +86,28 @@ struct EvaluationJob {
             input: checkpoint.imageInput
         )
         try makeFolder(folder)
-        let result = try evaluator.evaluate(data, isCancelled: { Interruption.control.isCancelled }) { step in
+        let key = try key(data, modelFolder: modelFolder)
+        let log = try PredictionLog(at: folder.appendingPathComponent("answers-\(key.prefix(16)).partial.jsonl"))
+        if log.count > 0 { Terminal.note("evaluation: \(log.count) answers are there already and are kept") }
+        let result = try evaluator.evaluate(data, log: log, isCancelled: { Interruption.control.isCancelled }) { step in
             progress.show("evaluation", step.done, of: step.total, unit: "samples")
         }
         progress.finish()
+        let skipped = Dictionary(
+            uniqueKeysWithValues: result.table.rows.map {
+                (EvaluationTable.Key(dataset: $0.dataset, task: $0.task), $0.skipped)
+            }
+        )
+        let scorer = PredictionScorer(
+            bootstrap: options.bootstrap,
+            resamplingUnit: options.resamplingUnit,
+            meteor: meteor
+        )
+        let scores = try scorer.report([
+            PredictionScorer.File(name: "predictions.jsonl", records: result.predictions, skipped: skipped)
+        ])
         let summary = EvaluationFile(
-            key: try key(data, modelFolder: modelFolder),
+            key: key,
             model: checkpoint.configuration.name,
             split: options.split.rawValue,
             device: checkpoint.model.device.description,
@@ -93,7 +115,8 @@ struct EvaluationJob {
             seconds: result.seconds,
             generatedTokens: result.generatedTokenCount,
             table: result.table,
-            routing: result.routing
+            routing: result.routing,
+            scores: scores
         )
         try result.writePredictions(to: folder.appendingPathComponent("predictions.jsonl"))
         let page = try EvaluationPage(
@@ -104,10 +127,12 @@ struct EvaluationJob {
             metrics: runFolder.map { try readMetrics(of: $0) } ?? []
         ).page()
         try page.write(to: folder.appendingPathComponent("report.html"))
+        try AtomicFile.write(Data(try scores.written(as: .json).utf8), to: folder.appendingPathComponent("scores.json"))
         // Last, because it says that the others are there.
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try AtomicFile.write(try encoder.encode(summary), to: file)
+        try log.remove()
         return summary
     }
 

@@ -2,6 +2,7 @@ public import ArgumentParser
 import Foundation
 import Torch
 import UniMedData
+import UniMedMetrics
 import UniMedModel
 import UniMedTraining
 
@@ -180,3 +181,27 @@ func parsedDevice(_ text: String) throws -> Device {
 
 extension MedicalTask: ExpressibleByArgument {}
 extension Split: ExpressibleByArgument {}
+
+/// Where METEOR's data is.
+struct METEOROptionGroup: ParsableArguments {
+    @Option(
+        name: .customLong("meteor-data"),
+        help: ArgumentHelp(
+            "A folder with METEOR 1.5's data: meteor-1.5.jar and data/paraphrase-en.gz.",
+            discussion: """
+                The folder meteor of the Python package pycocoevalcap is one. Without it synonyms come from Debian's \
+                package wordnet-base where that is installed; stages without data are named in the report.
+                """
+        ),
+        completion: .directory
+    )
+    var folder: String?
+
+    func resources() throws -> METEORResources {
+        do {
+            return try METEORResources.find(in: folder.map { URL(fileURLWithPath: $0, isDirectory: true) })
+        } catch {
+            throw Failure.badInput("--meteor-data: \(error)")
+        }
+    }
+}

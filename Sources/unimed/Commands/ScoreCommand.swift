@@ -1,0 +1,100 @@
+public import ArgumentParser
+import Foundation
+import UniMedData
+public import UniMedEvaluation
+import UniMedMetrics
+
+/// `unimed score`: every metric of kept predictions, apart from the model that made them.
+struct ScoreCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "score",
+        abstract: "Score kept predictions: all metrics with intervals, seeds, and another model beside them.",
+        discussion: """
+            Takes the predictions.jsonl of one or more evaluations of a model. Files without a common sample are the parts \
+            of one evaluation (--shard); files with the same samples are runs with other seeds, whose mean and standard \
+            deviation are given. A line needs id, dataset, task, prediction and reference; choices make a question a \
+            closed one. The skipped samples come from the evaluation.json beside a file.
+
+            Against another model there are the differences with intervals, the probability of a paired bootstrap, and \
+            the paper's gain: the mean relative improvement of each task's first metric over its data sets, and of all.
+            """
+    )
+
+    @Argument(help: "Files of predictions of the model.", completion: .file(extensions: ["jsonl"]))
+    var predictions: [String]
+
+    @Option(
+        name: .long,
+        parsing: .upToNextOption,
+        help: "Files of predictions of another model over the same samples.",
+        completion: .file(extensions: ["jsonl"])
+    )
+    var against: [String] = []
+
+    @Option(name: .long, help: "The form: text, json, csv, markdown, latex or html.")
+    var format: ScoreReport.Form = .text
+
+    @Option(name: .shortAndLong, help: "Write to this file instead of standard output.", completion: .file())
+    var output: String?
+
+    @Option(name: .long, help: "What the intervals draw anew: samples, or groups (patients, cases).")
+    var resample: EvaluationTable.ResamplingUnit = .groups
+
+    @Option(name: .long, help: "How often the intervals draw.")
+    var draws = 2000
+
+    @Option(name: .long, help: "The seed of the draws.")
+    var seed: UInt64 = 0
+
+    @OptionGroup(title: "METEOR") var meteor: METEOROptionGroup
+
+    @OptionGroup var outputOptions: OutputOptions
+
+    func validate() throws {
+        guard !predictions.isEmpty else { throw ValidationError("give at least one file of predictions.") }
+        guard draws > 0 else { throw ValidationError("--draws must be positive, got \(draws).") }
+    }
+
+    func run() throws {
+        let scorer = PredictionScorer(
+            bootstrap: PairedBootstrap(resampleCount: draws, seed: seed),
+            resamplingUnit: resample,
+            meteor: try meteor.resources()
+        )
+        let report = try scorer.report(predictions.map(read), against: against.map(read))
+        let text = try report.written(as: outputOptions.json ? .json : format)
+        if let output {
+            try AtomicFile.write(Data(text.utf8), to: URL(fileURLWithPath: output))
+        } else {
+            Terminal.output(text.trimmingCharacters(in: .newlines))
+        }
+    }
+
+    private func read(_ path: String) throws -> PredictionScorer.File {
+        struct Summary: Decodable {
+            struct Table: Decodable {
+                struct Row: Decodable {
+                    let dataset: String
+                    let task: MedicalTask
+                    let skipped: Int
+                }
+                let rows: [Row]
+            }
+            let table: Table
+        }
+        let url = URL(fileURLWithPath: path)
+        let records = try JSONLines.read(PredictionRecord.self, from: url)
+        let beside = url.deletingLastPathComponent().appendingPathComponent("evaluation.json")
+        let rows = FileManager.default.contents(atPath: beside.path)
+            .flatMap { try? JSONDecoder().decode(Summary.self, from: $0) }?.table.rows
+        let skipped = rows.map { rows in
+            Dictionary(
+                rows.map { (EvaluationTable.Key(dataset: $0.dataset, task: $0.task), $0.skipped) },
+                uniquingKeysWith: +
+            )
+        }
+        return PredictionScorer.File(name: path, records: records, skipped: skipped)
+    }
+}
+
+extension ScoreReport.Form: ExpressibleByArgument {}
