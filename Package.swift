@@ -144,7 +144,7 @@ let package = Package(
                 "Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedMetrics",
                 "UniMedTasks",
                 "UniMedImaging", "UniMedImporters", "UniMedModel", "UniMedTraining", "UniMedEvaluation",
-                "UniMedAnalysis", "UniMedReports",
+                "UniMedReportMetrics", "UniMedAnalysis", "UniMedReports",
                 argumentParser,
             ],
             swiftSettings: strict

@@ -100,6 +100,14 @@ public enum Metric: String, Codable, CodingKeyRepresentable, CaseIterable, Senda
 }
 
 extension Metric {
+    /// The metrics of reports that need models, in the order of tables.
+    public static let ofReportModels: [Metric] = [
+        .bertScore, .chexbertSimilarity, .radGraphF1, .radCliQ0, .radCliQ1,
+    ]
+
+    /// Whether the values are shares or cosines, which tables give in percent.
+    public var isShare: Bool { isHigherBetter }
+
     /// Whether a higher value is a better one.
     public var isHigherBetter: Bool {
         switch self {

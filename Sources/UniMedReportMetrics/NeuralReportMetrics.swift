@@ -31,7 +31,7 @@ public final class NeuralReportMetrics {
     }
 
     /// The metrics of this kind, in the order of tables.
-    public static let metrics: [Metric] = [.bertScore, .chexbertSimilarity, .radGraphF1, .radCliQ0, .radCliQ1]
+    public static let metrics = Metric.ofReportModels
 
     /// The metrics that cannot be computed, and why.
     public let missing: [Missing]

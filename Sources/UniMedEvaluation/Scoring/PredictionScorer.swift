@@ -231,6 +231,12 @@ struct PartScores {
             for (metric, value) in score.values {
                 values[metric, default: [Double?](repeating: nil, count: records.count)][index] = value
             }
+            guard task == .reportGeneration else { continue }
+            // Models are not asked again: their scores come with the prediction.
+            for metric in Metric.ofReportModels {
+                guard let value = record.scores[metric] else { continue }
+                values[metric, default: [Double?](repeating: nil, count: records.count)][index] = value
+            }
         }
         for metric in Metric.allCases {
             guard let own = values[metric], !(task == .reportGeneration && metric == .f1) else { continue }

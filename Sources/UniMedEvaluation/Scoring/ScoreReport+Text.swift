@@ -51,14 +51,17 @@ extension ScoreReport {
                 lines.append(line)
             }
             for cell in row.cells {
-                var line = head + [cell.metric.title, "\(cell.n)", skipped, unparsable, Self.percent(cell.value)]
-                if runCount > 1 { line.append(cell.standardDeviation.map { Self.percent($0) } ?? "-") }
-                line.append(Self.interval(cell.lower, cell.upper, Self.percent))
+                // What is no share is not given in percent.
+                let value = cell.metric.isShare ? Self.percent : { String(format: "%.3f", $0) }
+                let difference = cell.metric.isShare ? Self.signed : { String(format: "%+.3f", $0) }
+                var line = head + [cell.metric.title, "\(cell.n)", skipped, unparsable, value(cell.value)]
+                if runCount > 1 { line.append(cell.standardDeviation.map(value) ?? "-") }
+                line.append(Self.interval(cell.lower, cell.upper, value))
                 if otherRunCount > 0 {
                     if let other = cell.comparison {
                         line += [
-                            Self.percent(other.value), Self.signed(other.difference),
-                            Self.interval(other.lower, other.upper, Self.signed), String(format: "%.4f", other.pValue),
+                            value(other.value), difference(other.difference),
+                            Self.interval(other.lower, other.upper, difference), String(format: "%.4f", other.pValue),
                             other.gain.map { Self.signed($0) + "%" } ?? "-",
                         ]
                     } else {
@@ -112,6 +115,12 @@ extension ScoreReport {
                 "METEOR without its stages \(missingMETEORStages.joined(separator: " and ")), whose data is not there: its "
                     + "values are too low to be compared with others."
             )
+        }
+        var reasons: [String] = []
+        for missing in missingModelMetrics where !reasons.contains(missing.reason) { reasons.append(missing.reason) }
+        for reason in reasons {
+            let titles = missingModelMetrics.filter { $0.reason == reason }.map(\.metric.title)
+            notes.append("Not computed: \(titles.joined(separator: ", ")): \(reason).")
         }
         for row in rows where row.leftOut > 0 {
             notes.append(

@@ -94,6 +94,20 @@ public struct ScoreReport: Codable, Sendable, Equatable {
         public var primaryCell: Cell? { cells.first { $0.metric == primary } }
     }
 
+    /// A metric that was not computed.
+    public struct MissingMetric: Codable, Sendable, Equatable {
+        /// The metric.
+        public var metric: Metric
+        /// What was not there.
+        public var reason: String
+
+        /// Names a metric.
+        public init(metric: Metric, reason: String) {
+            self.metric = metric
+            self.reason = reason
+        }
+    }
+
     /// The mean relative improvement of a task.
     public struct TaskGain: Codable, Sendable, Equatable {
         /// The task.
@@ -112,6 +126,8 @@ public struct ScoreReport: Codable, Sendable, Equatable {
     public var otherRunCount: Int
     /// The stages of METEOR whose data is not there: without them its value is too low.
     public var missingMETEORStages: [String]
+    /// The metrics of reports that need models and were not computed, each with the reason.
+    public var missingModelMetrics: [MissingMetric] = []
     /// How the intervals were computed.
     public var bootstrap: PairedBootstrap
     /// What was drawn anew for the intervals.

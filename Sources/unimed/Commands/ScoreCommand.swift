@@ -48,6 +48,8 @@ struct ScoreCommand: ParsableCommand {
 
     @OptionGroup(title: "METEOR") var meteor: METEOROptionGroup
 
+    @OptionGroup(title: "Report models") var models: ReportModelOptionGroup
+
     @OptionGroup var outputOptions: OutputOptions
 
     func validate() throws {
@@ -61,7 +63,10 @@ struct ScoreCommand: ParsableCommand {
             resamplingUnit: resample,
             meteor: try meteor.resources()
         )
-        let report = try scorer.report(predictions.map(read), against: against.map(read))
+        var (files, others) = (try predictions.map(read), try against.map(read))
+        let missing = try models.score(&files, &others)
+        var report = try scorer.report(files, against: others)
+        report.missingModelMetrics = missing
         let text = try report.written(as: outputOptions.json ? .json : format)
         if let output {
             try AtomicFile.write(Data(text.utf8), to: URL(fileURLWithPath: output))
