@@ -72,8 +72,8 @@ public struct ParameterStatistics: Codable, Sendable, Equatable {
         let all = Double(scored + other.scored)
         if all > 0 {
             // A part without any score has no mean.
-            let mean = { (own: Double, others: Double) in
-                ((self.scored > 0 ? own * Double(self.scored) : 0)
+            let mean = { [scored] (own: Double, others: Double) in
+                ((scored > 0 ? own * Double(scored) : 0)
                     + (other.scored > 0 ? others * Double(other.scored) : 0)) / all
             }
             (meanSigned, meanAbsolute) = (
