@@ -156,7 +156,8 @@ struct MalformedVariantTests {
 extension Layout {
     static let all =
         [
-            pubMedQA, pubMedQAFolds, medQA, medPix, bloodCells, pascalVOC, slake, pathVQA, saMed2D, saMed2DList, mimic,
+            pubMedQA, pubMedQAFolds, medQA, medPix, bloodCells, pascalVOC, slake, pathVQA, pathVQAParquet, saMed2D,
+            saMed2DList, mimic,
             mimicJSON, mpxSingle, jsonLines, conversations, labelTable, classFolders, coco, masks, dicom,
         ] + MedMNISTImporter.subsets.map(medMNIST)
 
@@ -500,6 +501,39 @@ extension Layout {
             Variant("truncated file", .refused("ends too early")) { try $0.truncate("qas/train/train_qa.pkl") },
             Variant("empty file", .refused("ends too early")) { try $0.write("", to: "qas/train/train_qa.pkl") },
             Variant("missing files", .refused("no file qas/train/train_qa.pkl")) { try $0.remove("qas") },
+        ]
+    )
+
+    private static let pathVQAParquet = Layout(
+        importer: "path-vqa",
+        title: "Parquet",
+        layOut: { folder in
+            for split in ["train", "test"] {
+                try folder.write(Data(contentsOf: ParquetFixture.url("sound")), to: "data/\(split)-0.parquet")
+            }
+        },
+        variants: [
+            Variant("truncated image", .skippedWhenDecoded("vqa")) {
+                try $0.replace("IDAT", with: "IDAX", in: "data/train-0.parquet")
+            },
+            Variant("image of another kind", .skipped("vqa", "the image cannot be read")) {
+                try $0.replace("PNG", with: "GIF", in: "data/train-0.parquet")
+            },
+            Variant("empty answer", .skipped("vqa", "no answer")) {
+                try $0.replace("kidney", with: "      ", in: "data/train-0.parquet")
+            },
+            Variant("not UTF-8", .skipped("vqa", "a text is not UTF-8")) {
+                try $0.spoil("what", in: "data/test-0.parquet")
+            },
+            Variant("column of another name", .refused("other columns than the schema")) {
+                try $0.replace("question", with: "inquiry?", in: "data/train-0.parquet")
+            },
+            Variant("truncated file", .refused("cut off")) { try $0.truncate("data/train-0.parquet") },
+            Variant("empty file", .refused("cut off")) { try $0.write("", to: "data/train-0.parquet") },
+            Variant("file of another name", .refused("begins with train")) {
+                try $0.write("", to: "data/part-0.parquet")
+            },
+            Variant("missing files", .refused("no file qas/train/train_qa.pkl")) { try $0.remove("data") },
         ]
     )
 
