@@ -3,10 +3,10 @@ public import Foundation
 /// Decoded and resized pictures in a few large files that are mapped into memory.
 ///
 /// A folder holds `images.json` (sizes and digests), `images.index` (which file has which picture) and
-/// `images-00000.bin`, `images-00001.bin`, … Each picture takes `size * size * 3` bytes: 8-bit RGB, rows from the top, no
-/// header, no padding. Equal pictures are stored once. Reading is a memory access; no image library is needed. All but
-/// `images.json`, whose size does not depend on the number of image files, is mapped: an open folder takes the same memory
-/// whatever their number. Folders of earlier versions have their paths in `images.json` and keep them in memory.
+/// `images-00000.bin`, `images-00001.bin`, … Each picture takes `size * size * 3` bytes: 8-bit RGB, rows from the top,
+/// no header, no padding. Equal pictures are stored once. Reading is a memory access; no image library is needed. All
+/// but `images.json`, whose size does not depend on the number of image files, is mapped: an open folder takes the same
+/// memory whatever their number. Folders of earlier versions have their paths in `images.json` and keep them in memory.
 public final class ImageShards: Sendable {
     /// The width and height of every picture, in pixels.
     public let size: Int

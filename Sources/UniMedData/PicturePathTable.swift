@@ -2,8 +2,8 @@ package import Foundation
 
 /// Which picture each image file has: a file that is mapped into memory and searched where it lies.
 ///
-/// An open table keeps nothing on the heap, whatever the number of image files; on the disk each of them takes 32 bytes and
-/// its names. All numbers have the least byte first:
+/// An open table keeps nothing on the heap, whatever the number of image files; on the disk each of them takes 32 bytes
+/// and its names. All numbers have the least byte first:
 ///
 /// | what | bytes |
 /// | --- | --- |

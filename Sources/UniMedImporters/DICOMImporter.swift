@@ -13,17 +13,18 @@ public import UniMedImaging
 /// - `study`: the same of a Study Instance UID, where the study has one series;
 ///
 /// with `slice`, the number of a slice (of a frame, where a file has several) from 0 in the order of places in the
-/// patient; without it the middle one is taken. With `volume`, `true`, or with the setting `volumes`, a row that names a
-/// series, a study or a file of several frames without a slice means all of its slices, as a volume, in the order of their
-/// places; `false` means the middle one. The other columns are `task` (its short code), `question`, `answer`, `choices`
-/// (separated by `|`), `object`, `xMin`, `yMin`, `xMax`, `yMax` (pixels of the picture as it is stored), in a volume `zMin`
-/// and `zMax` (slices: 3 to 6 are the slices 3, 4 and 5), and `split`; those that a task does not need may be missing.
+/// patient; without it the middle one is taken. With `volume`, `true`, or with the setting `volumes`, a row that names
+/// a series, a study or a file of several frames without a slice means all of its slices, as a volume, in the order of
+/// their places; `false` means the middle one. The other columns are `task` (its short code), `question`, `answer`,
+/// `choices` (separated by `|`), `object`, `xMin`, `yMin`, `xMax`, `yMax` (pixels of the picture as it is stored), in a
+/// volume `zMin` and `zMax` (slices: 3 to 6 are the slices 3, 4 and 5), and `split`; those that a task does not need
+/// may be missing.
 ///
-/// Nothing that identifies a person leaves the importer: pictures, samples and groups are named by salted hashes, and of
-/// the headers only ``DICOMTechnicalFields`` are kept. Pictures whose pixels may tell who the patient is
-/// (``DICOMFile/PixelRisk``) are refused; so is a volume with such a slice. The window of a volume is one for all slices:
-/// the setting's, or with `file` the one that the middle slice names, or where it names none the percentiles 0.01 and 0.99.
-/// Settings, with what they are when they are not given:
+/// Nothing that identifies a person leaves the importer: pictures, samples and groups are named by salted hashes, and
+/// of the headers only ``DICOMTechnicalFields`` are kept. Pictures whose pixels may tell who the patient is
+/// (``DICOMFile/PixelRisk``) are refused; so is a volume with such a slice. The window of a volume is one for all
+/// slices: the setting's, or with `file` the one that the middle slice names, or where it names none the percentiles
+/// 0.01 and 0.99. Settings, with what they are when they are not given:
 ///
 /// | setting | what | default |
 /// | --- | --- | --- |

@@ -5,10 +5,10 @@ public import UniMedImaging
 /// A table of images and their labels (CSV, RFC 4180): data of one's own, for image classification.
 ///
 /// Layout: a file with a header line and one image a row, and the pictures at paths relative to the folder. The classes
-/// are the labels of the table, in the order of the alphabet; `objectNames` puts other words in their place. A picture's
-/// ending may be left out of the table. A path of a folder is a volume, as with ``SampleLinesImporter``: the pictures in it
-/// in the order of their names, or the slices of a DICOM series in that of their places in the patient. Settings, with
-/// what they are when they are not given:
+/// are the labels of the table, in the order of the alphabet; `objectNames` puts other words in their place. A
+/// picture's ending may be left out of the table. A path of a folder is a volume, as with ``SampleLinesImporter``: the
+/// pictures in it in the order of their names, or the slices of a DICOM series in that of their places in the patient.
+/// Settings, with what they are when they are not given:
 ///
 /// | setting | what | default |
 /// | --- | --- | --- |
@@ -18,7 +18,7 @@ public import UniMedImaging
 /// | `imageFolder` | the folder that the paths start from | the data set's |
 /// | `separator` | `comma`, `semicolon` or `tab` | `comma` |
 /// | `encoding` | `utf8` or `latin1` | `utf8` |
-/// | `volumes` | `true` makes files of volumes (NIfTI, NRRD, DICOM with several frames) volumes, not their middle slice | `false` |
+/// | `volumes` | `true` makes files of volumes (NIfTI, NRRD, multi-frame DICOM) volumes, not their middle slice | `false` |
 /// | `window` | how values of volumes become grey, as for ``SampleLinesImporter`` | `percentiles` |
 /// | `question` | what is asked | Which category does this image belong to: …? |
 public struct LabelTableImporter: DatasetImporter {

@@ -5,8 +5,8 @@ package import UniMedData
 ///
 /// Read are columns without lists whose values are BOOLEAN, INT32, INT64 or BYTE_ARRAY, also inside structures and with
 /// nulls; data pages of both versions; PLAIN, dictionaries and, for BOOLEAN, RLE; no compression, Snappy, gzip and
-/// Zstandard. That is what the writers of data sets of pictures and texts use. Everything else is refused by name. Every
-/// length is checked against what holds it, and nothing in a file decides how much memory is taken beyond
+/// Zstandard. That is what the writers of data sets of pictures and texts use. Everything else is refused by name.
+/// Every length is checked against what holds it, and nothing in a file decides how much memory is taken beyond
 /// ``maximumPageSize`` and ``maximumPageValues``.
 package final class ParquetFile: Sendable {
     /// A column that holds values.

@@ -11,9 +11,10 @@ public import UniMedImaging
 /// pickles are read as plain data: nothing in them is ever run. The publisher's splits are kept, as in Uni-Med.
 ///
 /// The parquet form of the Hugging Face hub is read as well, where there is no folder `qas`:
-/// `data/{train,validation,test}-*.parquet` (or the same files in the folder itself) with the columns `image` (a structure
-/// of `bytes` and `path`), `question` and `answer`. It has a copy of its picture in every row: equal ones are one picture,
-/// named after its bytes. Pictures are decoded from their row when they are asked for; one page of a file is in memory.
+/// `data/{train,validation,test}-*.parquet` (or the same files in the folder itself) with the columns `image` (a
+/// structure of `bytes` and `path`), `question` and `answer`. It has a copy of its picture in every row: equal ones are
+/// one picture, named after its bytes. Pictures are decoded from their row when they are asked for; one page of a file
+/// is in memory.
 public struct PathVQAImporter: DatasetImporter {
     /// The importer's name.
     public static let name = "path-vqa"

@@ -244,8 +244,8 @@ extension DatasetFolder {
 
     /// Whether a file of this name may hold a picture or a part of a volume, so that results depend on it.
     ///
-    /// Beside pictures these are the two files of a NIfTI pair, and DICOM files, whose names often have no ending, or end
-    /// in a number as their identifiers do.
+    /// Beside pictures these are the two files of a NIfTI pair, and DICOM files, whose names often have no ending, or
+    /// end in a number as their identifiers do.
     static func isSourceName(_ path: String) -> Bool {
         let name = (path.split(separator: "/").last.map(String.init) ?? path).lowercased()
         if isImageName(name) || [".hdr.gz", ".img.gz"].contains(where: name.hasSuffix) { return true }

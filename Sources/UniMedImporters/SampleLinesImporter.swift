@@ -10,14 +10,14 @@ public import UniMedImaging
 /// `image` is `{"path": …, "width": …, "height": …}` or the path alone. A size that is not the picture's, a field that
 /// the schema does not have, and a line that is no JSON are skipped and counted.
 ///
-/// A path of a folder is a volume: the pictures in it, all of one size, are its slices in the order of their names, where
-/// numbers count as numbers. A folder of DICOM files is a volume whose slices are in the order of their places in the
-/// patient, whatever the names; it holds one series. `image` may then have `volume`,
-/// `{"slices": 40, "spacing": 2.5, "axis": "axial"}`, with the number of slices that the folder has. A file of a volume
-/// (NIfTI, of a pair either file; NRRD; DICOM with several frames) is one where `image` has `volume`, `true` or as before,
-/// and its middle slice where it has none or `false`; with the setting `volumes` it is one where it has none, too. Slices
-/// stand as those of DICOM files, and the setting `window` says how values become grey. A box in a volume needs
-/// `boxSlices`, `{"start": 3, "end": 6}` for the slices 3 to 5.
+/// A path of a folder is a volume: the pictures in it, all of one size, are its slices in the order of their names,
+/// where numbers count as numbers. A folder of DICOM files is a volume whose slices are in the order of their places in
+/// the patient, whatever the names; it holds one series. `image` may then have `volume`, `{"slices": 40, "spacing":
+/// 2.5, "axis": "axial"}`, with the number of slices that the folder has. A file of a volume (NIfTI, of a pair either
+/// file; NRRD; DICOM with several frames) is one where `image` has `volume`, `true` or as before, and its middle slice
+/// where it has none or `false`; with the setting `volumes` it is one where it has none, too. Slices stand as those of
+/// DICOM files, and the setting `window` says how values become grey. A box in a volume needs `boxSlices`, `{"start":
+/// 3, "end": 6}` for the slices 3 to 5.
 public struct SampleLinesImporter: DatasetImporter {
     /// The importer's name.
     public static let name = "json-lines"

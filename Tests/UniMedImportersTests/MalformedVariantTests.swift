@@ -801,7 +801,8 @@ extension Layout {
                     "pictures of another shape",
                     .refused(subset.isVolume ? "expected volumes" : "no set of volumes")
                 ) {
-                    // A volume with three columns could be a picture in colour, and is none where pictures are expected.
+                    // A volume with three columns could be a picture in colour, and is none where pictures are
+                    // expected.
                     try $0.write(medMNISTFile(subset, shape: subset.isVolume ? [2, 4, 5] : [2, 3, 4, 5]), to: file)
                 },
                 Variant("missing images", .refused("val_images")) {

@@ -1,6 +1,7 @@
 public import Foundation
 
-/// Reads volumes of any format: NIfTI (of a pair either file), NRRD, DICOM with several frames, or a folder with one DICOM series.
+/// Reads volumes of any format: NIfTI (of a pair either file), NRRD, DICOM with several frames, or a folder with one
+/// DICOM series.
 public enum VolumeFile {
     /// Reads a volume and turns its slices as they would stand in DICOM files.
     ///

@@ -57,8 +57,8 @@ struct DataPrepareCommand: ParsableCommand {
     @Option(
         name: .long,
         help: """
-            What becomes of things in the data that are at fault: skip (and count them) or refuse (the first is an error). \
-            Default: what the recipe says in data.faults, otherwise skip.
+            What becomes of things in the data that are at fault: skip (and count them) or refuse (the first is an \
+            error). Default: what the recipe says in data.faults, otherwise skip.
             """
     )
     var faults: FaultPolicy?
