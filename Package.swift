@@ -94,7 +94,8 @@ let package = Package(
         room("UniMedImaging", ["CImageCodecs", "CMedicalImages"]),
         // Small medical images of our own, for tests and for the program that damages them.
         room("UniMedImagingTesting", []),
-        room("UniMedImporters", ["UniMedData", "UniMedImaging", "CZip"]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        room("UniMedImporters", ["UniMedData", "UniMedImaging", "CZip", "CZlib", "CZstd"]),
         room("UniMedReports", ["UniMedData", "UniMedMetrics", mustache]),
         room(
             "UniMedReportMetrics",
@@ -159,7 +160,11 @@ let package = Package(
         tests(of: "UniMedMetrics", ["UniMedData"]),
         tests(of: "UniMedTasks", ["UniMedData", "UniMedMetrics"]),
         tests(of: "UniMedImaging", ["UniMedData", "UniMedImagingTesting"]),
-        tests(of: "UniMedImporters", ["UniMedData", "UniMedImaging", "UniMedImagingTesting"]),
+        tests(
+            of: "UniMedImporters",
+            ["UniMedData", "UniMedImaging", "UniMedImagingTesting"],
+            exclude: ["Fixtures"]
+        ),
         tests(of: "UniMedReports", ["UniMedData", "UniMedMetrics"]),
         tests(
             of: "UniMedReportMetrics",

@@ -2,9 +2,11 @@ public import Foundation
 
 /// Decoded and resized pictures in a few large files that are mapped into memory.
 ///
-/// A folder holds `images.json` (the index) and `images-00000.bin`, `images-00001.bin`, … Each picture takes
-/// `size * size * 3` bytes: 8-bit RGB, rows from the top, no header, no padding. Equal pictures are stored once.
-/// Reading is a memory access; no image library is needed.
+/// A folder holds `images.json` (sizes and digests), `images.index` (which file has which picture) and
+/// `images-00000.bin`, `images-00001.bin`, … Each picture takes `size * size * 3` bytes: 8-bit RGB, rows from the top,
+/// no header, no padding. Equal pictures are stored once. Reading is a memory access; no image library is needed. All
+/// but `images.json`, whose size does not depend on the number of image files, is mapped: an open folder takes the same
+/// memory whatever their number. Folders of earlier versions have their paths in `images.json` and keep them in memory.
 public final class ImageShards: Sendable {
     /// The width and height of every picture, in pixels.
     public let size: Int
@@ -13,14 +15,24 @@ public final class ImageShards: Sendable {
     private let shards: [MappedFile]
     private let picturesPerShard: Int
     private let index: Index
-    private let positions: [Key: Int]
+    private let paths: PicturePathTable
     private let folder: URL
 
     package static let indexName = "images.json"
+    package static let pathsName = "images.index"
 
+    /// The names of an image file, which are the same when their bytes are.
     struct Key: Hashable, Sendable {
         let dataset: String
         let path: String
+
+        static func == (first: Key, second: Key) -> Bool {
+            first.dataset.utf8.elementsEqual(second.dataset.utf8) && first.path.utf8.elementsEqual(second.path.utf8)
+        }
+
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(PicturePathTable.standardHash(dataset, path))
+        }
     }
 
     struct Index: Codable, Sendable {
@@ -34,11 +46,19 @@ public final class ImageShards: Sendable {
             let path: String
             let index: Int
         }
-        var version = 1
+        /// The file with the paths.
+        struct Paths: Codable, Sendable {
+            let count: Int
+            let sha256: String
+        }
+        var version = 2
         let size: Int
         let picturesPerShard: Int
         let shards: [Shard]
-        let images: [Entry]
+        /// The paths, in version 1.
+        var images: [Entry]?
+        /// Where the paths are, from version 2 on.
+        var paths: Paths?
     }
 
     /// Opens the pictures of a folder.
@@ -56,7 +76,9 @@ public final class ImageShards: Sendable {
         func fault(_ problem: String, _ field: String) -> DataError {
             DataError(.corrupt, problem, file: path, field: field)
         }
-        guard index.version == 1 else { throw fault("expected 1, found \(index.version)", "version") }
+        guard index.version == 1 || index.version == 2 else {
+            throw fault("expected 1 or 2, found \(index.version)", "version")
+        }
         guard (1...16_384).contains(index.size) else { throw fault("\(index.size) is not a size in pixels", "size") }
         guard index.picturesPerShard > 0 else { throw fault("must be positive", "picturesPerShard") }
         let pictureSize = index.size * index.size * 3
@@ -77,22 +99,27 @@ public final class ImageShards: Sendable {
             shards.append(try MappedFile(url, expectedSize: shard.count * pictureSize))
             count += shard.count
         }
-        var positions: [Key: Int] = [:]
-        positions.reserveCapacity(index.images.count)
-        for (number, entry) in index.images.enumerated() {
-            guard (0..<count).contains(entry.index) else {
-                throw fault("\(entry.index) is outside the \(count) pictures", "images[\(number)].index")
-            }
-            let key = Key(dataset: entry.dataset, path: entry.path)
-            guard positions.updateValue(entry.index, forKey: key) == nil else {
-                throw fault("\(entry.dataset)/\(entry.path) is listed twice", "images[\(number)]")
+        if index.version == 1 {
+            guard let images = index.images else { throw fault("missing", "images") }
+            paths = try PicturePathTable(
+                images.map { PicturePathTable.Entry(dataset: $0.dataset, path: $0.path, position: $0.index) },
+                pictureCount: count,
+                path: path
+            )
+        } else {
+            guard let expected = index.paths else { throw fault("missing", "paths") }
+            let url = folder.appendingPathComponent(ImageShards.pathsName)
+            paths = try PicturePathTable(url, pictureCount: count)
+            guard paths.count == expected.count else {
+                throw fault("expected \(expected.count) image files, found \(paths.count)", "paths.count")
             }
         }
+        var index = index
+        index.images = nil
         self.folder = folder
         self.index = index
         self.shards = shards
         self.count = count
-        self.positions = positions
         size = index.size
         picturesPerShard = index.picturesPerShard
     }
@@ -101,7 +128,7 @@ public final class ImageShards: Sendable {
     public var pictureByteCount: Int { size * size * 3 }
 
     /// The number of image files that the pictures were made from; equal pictures are stored once.
-    public var fileCount: Int { index.images.count }
+    public var fileCount: Int { paths.count }
 
     /// The position of an image file's picture; `nil` when there is none.
     ///
@@ -110,7 +137,7 @@ public final class ImageShards: Sendable {
     ///   - path: The file's path relative to the root of its data set, as in ``ImageReference``.
     /// - Returns: An index for ``pixels(at:)``.
     public func position(dataset: String, path: String) -> Int? {
-        positions[Key(dataset: dataset, path: path)]
+        paths.position(dataset: dataset, path: path)
     }
 
     /// The position of a sample's picture; `nil` when the sample has none or it is not here.
@@ -152,18 +179,30 @@ public final class ImageShards: Sendable {
                 )
             }
         }
+        guard let expected = index.paths?.sha256 else { return }
+        let url = folder.appendingPathComponent(ImageShards.pathsName)
+        let digest = try DataFile.digest(of: url).sha256
+        guard digest == expected else {
+            throw DataError(
+                .corrupt,
+                "the bytes are not those that were written (SHA-256 \(digest), expected \(expected))",
+                file: url.path
+            )
+        }
     }
 
-    /// Every image file with its picture's position, in the order in which they were written.
-    package var files: [(dataset: String, path: String, position: Int)] {
-        index.images.map { ($0.dataset, $0.path, $0.index) }
-    }
+    /// Every image file with its picture's position, in the order of data sets and paths, each read when it is reached.
+    package var files: PicturePathTable { paths }
 
     /// The files that share one picture, by position; only positions with more than one file.
     package var sharedPictures: [Int: [(dataset: String, path: String)]] {
-        Dictionary(grouping: index.images, by: \.index)
-            .filter { $0.value.count > 1 }
-            .mapValues { $0.map { ($0.dataset, $0.path) } }
+        var uses = [UInt8](repeating: 0, count: count)
+        for file in paths where uses[file.position] < 2 { uses[file.position] += 1 }
+        var shared: [Int: [(dataset: String, path: String)]] = [:]
+        for file in paths where uses[file.position] > 1 {
+            shared[file.position, default: []].append((file.dataset, file.path))
+        }
+        return shared
     }
 }
 
@@ -354,11 +393,15 @@ public struct ImageShardWriter: ~Copyable {
     /// - Throws: ``DataError`` when a file cannot be written.
     public consuming func finish() throws(DataError) {
         if !pending.isEmpty { try writePending() }
+        let table = PicturePathTable.encoded(
+            entries.map { PicturePathTable.Entry(dataset: $0.dataset, path: $0.path, position: $0.index) }
+        )
+        try AtomicFile.write(Data(table), to: folder.appendingPathComponent(ImageShards.pathsName))
         let index = ImageShards.Index(
             size: size,
             picturesPerShard: picturesPerShard,
             shards: shards,
-            images: entries.sorted { ($0.dataset, $0.path) < ($1.dataset, $1.path) }
+            paths: ImageShards.Index.Paths(count: entries.count, sha256: SHA256.hexDigest(of: table))
         )
         try DataFile.writeJSON(index, to: folder.appendingPathComponent(ImageShards.indexName))
     }
@@ -417,6 +460,9 @@ final class MappedFile: @unchecked Sendable {
         }
         return status.st_size == 0 ? nil : try MappedFile(url, expectedSize: Int(status.st_size))
     }
+
+    /// Gives the pages that were read back to the system; they are read again when they are needed.
+    func release() { _ = madvise(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count, MADV_DONTNEED) }
 
     deinit { munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count) }
 }

@@ -8,7 +8,7 @@ public import Foundation
 /// | `samples.jsonl` | one ``Sample`` a line |
 /// | `annotations.jsonl` | one ``ImageAnnotation`` a line |
 /// | `samples.index`, `annotations.index` | where the lines are: ``RecordList`` |
-/// | `images.json`, `images-00000.bin`, … | ``ImageShards`` |
+/// | `images.json`, `images.index`, `images-00000.bin`, … | ``ImageShards`` |
 public struct PreparedData: Sendable {
     /// The folder's table of contents.
     public struct Manifest: Codable, Sendable, Equatable {
@@ -99,7 +99,9 @@ public struct PreparedData: Sendable {
     public static func open(at folder: URL) throws(DataError) -> PreparedData {
         let manifest = try manifest(at: folder)
         // Folders of earlier versions have no indexes.
-        let indexes = [samplesIndexName, annotationsIndexName].filter { manifest.digests[$0] != nil }
+        let indexes = [samplesIndexName, annotationsIndexName, ImageShards.pathsName].filter {
+            manifest.digests[$0] != nil
+        }
         for name in [samplesName, annotationsName, ImageShards.indexName] + indexes {
             let url = folder.appendingPathComponent(name)
             let found = try DataFile.digest(of: url).sha256
@@ -166,6 +168,7 @@ public struct PreparedData: Sendable {
         var digests: [String: String] = [:]
         for name in [
             samplesName, annotationsName, samplesIndexName, annotationsIndexName, ImageShards.indexName,
+            ImageShards.pathsName,
         ] {
             digests[name] = try DataFile.digest(of: folder.appendingPathComponent(name)).sha256
         }

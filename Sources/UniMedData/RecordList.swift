@@ -133,6 +133,7 @@ final class RecordStorage: Sendable {
                 throw DataError(.corrupt, "entry \(position) is outside the records", file: index.path)
             }
         }
+        entries?.release()
     }
 
     /// Maps a file without an index: every record is read once.

@@ -141,6 +141,26 @@ extension FuzzFormat {
         corpus: [pathVQAPickle(isFramed: false), pathVQAPickle(isFramed: true)]
     )
 
+    /// PathVQA in Parquet files.
+    static let parquet = FuzzFormat.dataset(
+        "parquet",
+        file: "data/train-00000-of-00001.parquet",
+        importer: "path-vqa",
+        corpus: ParquetBuilder.Codec.allCases.enumerated().flatMap { number, codec in
+            [false, true].map { hasDictionary in
+                var builder = ParquetBuilder(
+                    rows: [("a.png", "yes"), (nil, "in the µ"), ("a.png", "no")].map { path, answer in
+                        ParquetBuilder.Row(picture: PictureSeeds.png[0], path: path, question: "Is it?", answer: answer)
+                    }
+                )
+                builder.codec = codec
+                builder.hasDictionary = hasDictionary
+                builder.pageVersion = (number + (hasDictionary ? 1 : 0)) % 2 + 1
+                return builder.data()
+            }
+        }
+    )
+
     private static func pathVQAPickle(isFramed: Bool) -> Data {
         func text(_ text: String) -> [UInt8] { (isFramed ? [0x8C] : [0x58]) + size(text.utf8.count) + Array(text.utf8) }
         func size(_ count: Int) -> [UInt8] {

@@ -33,6 +33,6 @@ public struct FuzzFormat: Sendable {
     /// The formats of pictures and data sets.
     public static let data: [FuzzFormat] = [
         .png, .jpeg, .tiff, .medMNIST, .sampleLines, .preparedSamples, .labelTable, .pascalVOC, .coco, .conversations,
-        .pubMedQA, .pathVQA, .dicom, .nifti, .nrrd,
+        .pubMedQA, .pathVQA, .parquet, .dicom, .nifti, .nrrd,
     ]
 }

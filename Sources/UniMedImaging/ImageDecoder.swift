@@ -35,7 +35,7 @@ public enum ImageDecoder {
     /// Decodes a file.
     ///
     /// - Parameters:
-    ///   - url: A file; its format is told by its content.
+    ///   - url: A file; its format is told by its content. Of a NIfTI pair either file.
     ///   - sixteenBitGray: How grey values of 16 bits become 8 bits, in PNG and TIFF files.
     ///   - rendering: How those of medical formats do.
     /// - Returns: The picture in its own size.
@@ -45,6 +45,7 @@ public enum ImageDecoder {
         sixteenBitGray: SixteenBitGray = .fullRange,
         rendering: GrayRendering = .file
     ) throws(ImagingError) -> RGBImage {
+        if NIfTIFile.isPair(url) { return try NIfTIFile(contentsOf: url).picture(rendering: rendering) }
         let data: Data
         do {
             data = try Data(contentsOf: url)

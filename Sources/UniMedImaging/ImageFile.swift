@@ -27,6 +27,7 @@ public enum ImageFile {
     ///
     /// - Throws: ``ImagingError`` with the file's path.
     public static func size(of url: URL) throws(ImagingError) -> Size {
+        if NIfTIFile.isPair(url) { return try NIfTIFile(contentsOf: url).pictureSize() }
         let header: Data
         do {
             let handle = try FileHandle(forReadingFrom: url)

@@ -13,18 +13,24 @@ public import UniMedImaging
 /// - `study`: the same of a Study Instance UID, where the study has one series;
 ///
 /// with `slice`, the number of a slice (of a frame, where a file has several) from 0 in the order of places in the
-/// patient; without it the middle one is taken. The other columns are `task` (its short code), `question`, `answer`,
-/// `choices` (separated by `|`), `object`, `xMin`, `yMin`, `xMax`, `yMax` (pixels of the picture as it is stored) and
-/// `split`; those that a task does not need may be missing.
+/// patient; without it the middle one is taken. With `volume`, `true`, or with the setting `volumes`, a row that names
+/// a series, a study or a file of several frames without a slice means all of its slices, as a volume, in the order of
+/// their places; `false` means the middle one. The other columns are `task` (its short code), `question`, `answer`,
+/// `choices` (separated by `|`), `object`, `xMin`, `yMin`, `xMax`, `yMax` (pixels of the picture as it is stored), in a
+/// volume `zMin` and `zMax` (slices: 3 to 6 are the slices 3, 4 and 5), and `split`; those that a task does not need
+/// may be missing.
 ///
-/// Nothing that identifies a person leaves the importer: pictures, samples and groups are named by salted hashes, and of
-/// the headers only ``DICOMTechnicalFields`` are kept. Pictures whose pixels may tell who the patient is
-/// (``DICOMFile/PixelRisk``) are refused. Settings, with what they are when they are not given:
+/// Nothing that identifies a person leaves the importer: pictures, samples and groups are named by salted hashes, and
+/// of the headers only ``DICOMTechnicalFields`` are kept. Pictures whose pixels may tell who the patient is
+/// (``DICOMFile/PixelRisk``) are refused; so is a volume with such a slice. The window of a volume is one for all
+/// slices: the setting's, or with `file` the one that the middle slice names, or where it names none the percentiles
+/// 0.01 and 0.99. Settings, with what they are when they are not given:
 ///
 /// | setting | what | default |
 /// | --- | --- | --- |
 /// | `table` | the table | the only `*.csv` or `*.jsonl` |
 /// | `window` | how grey values become 8 bits, as ``GrayRendering/init(_:)`` reads it | `file` |
+/// | `volumes` | `true` makes rows without a slice volumes | `false` |
 /// | `salt` | a secret that names depend on | made of the Series Instance UIDs of the folder |
 /// | `allow-burned-in` | `true` takes pictures that have or may have text burned in | `false` |
 /// | `allow-recognizable-features` | `true` takes pictures by which the person can be recognized | `false` |
@@ -34,7 +40,9 @@ public struct DICOMImporter: DatasetImporter {
     /// The version of what this importer makes of the same files.
     public static let version = 1
     /// The names of the settings.
-    public static let settingNames = ["table", "window", "salt", "allow-burned-in", "allow-recognizable-features"]
+    public static let settingNames = [
+        "table", "window", "volumes", "salt", "allow-burned-in", "allow-recognizable-features",
+    ]
 
     /// The data set's name in the samples.
     public let dataset: String
@@ -42,7 +50,9 @@ public struct DICOMImporter: DatasetImporter {
     private let options: ImportOptions
     private let rendering: GrayRendering
     private let allowed: Set<DICOMFile.PixelRisk>
-    private let places = Places()
+    private let takesVolumes: Bool
+    private let places: Places
+    private let volumes: VolumeStackCache
 
     /// Makes an importer of a folder.
     ///
@@ -62,18 +72,26 @@ public struct DICOMImporter: DatasetImporter {
         }
         self.rendering = rendering
         var allowed: Set<DICOMFile.PixelRisk> = []
-        if try options.choice("allow-burned-in", default: Answer.no) == .yes {
+        takesVolumes = try options.flag("volumes")
+        if takesVolumes, case .channels = rendering {
+            let problem = "volumes have one window, and the setting 'volumes' is true"
+            throw ImportError(.invalid, problem, field: "settings.window")
+        }
+        let places = Places()
+        self.places = places
+        volumes = VolumeStackCache { (name) throws(ImagingError) in
+            guard let series = places.seriesByStack.withLock({ $0[name] }) else {
+                throw ImagingError(.unreadableFile, file: name, detail: "no series has this name")
+            }
+            return try Self.stack(of: series, name: name, rendering: rendering)
+        }
+        if try options.flag("allow-burned-in") {
             allowed.formUnion([.burnedInAnnotation, .secondaryCapture])
         }
-        if try options.choice("allow-recognizable-features", default: Answer.no) == .yes {
+        if try options.flag("allow-recognizable-features") {
             allowed.insert(.recognizableFeatures)
         }
         self.allowed = allowed
-    }
-
-    private enum Answer: String, CaseIterable {
-        case yes = "true"
-        case no = "false"
     }
 
     /// The options that the result depends on.
@@ -93,12 +111,17 @@ public struct DICOMImporter: DatasetImporter {
     /// What references mean; filled when the data set is read, since they do not say it themselves.
     private final class Places: Sendable {
         let byReference = Mutex<[String: Place]>([:])
+        /// The series of volumes.
+        let seriesByStack = Mutex<[String: DICOMSeries]>([:])
     }
 
     /// The picture of a reference, decoded.
     ///
     /// - Throws: `ImagingError` that names the reference, not the file.
     public func picture(_ reference: ImageReference) throws(ImagingError) -> RGBImage {
+        if let (name, _) = ImageReference.sliceParts(ofPath: reference.path) {
+            return try volumes.picture(reference, ofVolume: name)
+        }
         guard let place = places.byReference.withLock({ $0[reference.path] }) else {
             throw ImagingError(.unreadableFile, file: reference.path)
         }
@@ -106,6 +129,36 @@ public struct DICOMImporter: DatasetImporter {
             return try DICOMFile(contentsOf: place.url).picture(frame: place.frame, rendering: rendering)
         } catch {
             throw ImagingError(error.kind, file: reference.path, detail: error.detail)
+        }
+    }
+
+    /// A series as a volume, and its window; errors name the series, not its files.
+    private static func stack(
+        of series: DICOMSeries,
+        name: String,
+        rendering: GrayRendering
+    ) throws(ImagingError) -> (ImageVolume, VolumeSlicing) {
+        let middle = series.slices[series.slices.count / 2]
+        let window: VolumeSlicing.Window
+        switch rendering {
+        case .file:
+            window = middle.window.map { .level(center: $0.center, width: $0.width) } ?? VolumeSlicing().window
+        case .channels: throw ImagingError(.unsupported, file: name, detail: "volumes have one window")
+        case .fullRange, .percentiles, .window: window = VolumeSlicing.Window(rendering) ?? VolumeSlicing().window
+        }
+        do throws(ImagingError) {
+            var volume = try series.volume()
+            guard middle.isInverted else { return (volume, VolumeSlicing(window: window)) }
+            // Small values are white: the negative of the values is shown, in the negative of the window.
+            for index in volume.values.indices { volume.values[index].negate() }
+            switch window {
+            case .level(let center, let width):
+                return (volume, VolumeSlicing(window: .level(center: -center, width: width)))
+            case .percentiles(let lower, let upper):
+                return (volume, VolumeSlicing(window: .percentiles(lower: 1 - upper, upper: 1 - lower)))
+            }
+        } catch {
+            throw ImagingError(error.kind, file: name, detail: error.detail)
         }
     }
 
@@ -189,13 +242,20 @@ public struct DICOMImporter: DatasetImporter {
                 let (series, slice, frame) = try picture(fields, catalogue)
                 let found = catalogue.series[series]
                 let file = found.slices[slice]
-                if let risk = file.pixelRisks.first(where: { !allowed.contains($0) }) { throw Skip(risk.rawValue) }
-                let place = Place(url: file.url, frame: frame)
-                let path = "\(catalogue.stackNames[series])/\(file.frameCount > 1 ? frame : slice)"
-                let image = ImageReference(path: path, width: found.columns, height: found.rows)
+                let isVolume = try isVolume(fields, found)
+                let pictures = isVolume ? found.slices : [file]
+                if let risk = pictures.lazy.flatMap(\.pixelRisks).first(where: { !allowed.contains($0) }) {
+                    throw Skip(risk.rawValue)
+                }
+                let stack = catalogue.stackNames[series]
+                let path = isVolume ? stack : "\(stack)/\(file.frameCount > 1 ? frame : slice)"
+                let image =
+                    isVolume
+                    ? try volume(found, named: stack)
+                    : ImageReference(path: path, width: found.columns, height: found.rows)
                 let group = catalogue.group(of: found)
                 let (sample, split) = try sample(fields, item: item, image: image, group: group, of: file)
-                places[path] = place
+                if !isVolume { places[path] = Place(url: file.url, frame: frame) }
                 report.imported(1, "row")
                 drafts.add(sample, split: split, item: item, report: &report)
                 if described.insert(path).inserted {
@@ -296,6 +356,28 @@ public struct DICOMImporter: DatasetImporter {
         return frames > 1 ? (only, 0, chosen) : (only, chosen, 0)
     }
 
+    /// Whether a row means all slices.
+    private func isVolume(_ fields: [String: String], _ series: DICOMSeries) throws(Skip) -> Bool {
+        let word = fields["volume"] ?? ""
+        guard ["", "true", "false"].contains(word) else { throw Skip("the field 'volume' is neither true nor false") }
+        let isSlice = !(fields["slice"] ?? "").isEmpty
+        guard word != "true" || !isSlice else { throw Skip("the row names a slice and says that it is a volume") }
+        // A file of one frame is a slice of its series.
+        let isFile = !(fields["file"] ?? "").isEmpty && series.slices[0].frameCount == 1
+        guard word != "true" || !isFile else { throw Skip("the file is one slice and no volume: name its series") }
+        return word.isEmpty ? takesVolumes && !isSlice && !isFile : word == "true"
+    }
+
+    /// The reference of a series as a volume.
+    private func volume(_ series: DICOMSeries, named name: String) throws(Skip) -> ImageReference {
+        places.seriesByStack.withLock { $0[name] = series }
+        do throws(ImagingError) {
+            return try volumes.reference(name)
+        } catch {
+            throw Skip("the volume cannot be read: \(error.shortDescription)")
+        }
+    }
+
     private func sample(
         _ fields: [String: String],
         item: String,
@@ -317,6 +399,15 @@ public struct DICOMImporter: DatasetImporter {
             guard numbers.count == 4, numbers.allSatisfy(\.isFinite) else { throw Skip("the box is not four numbers") }
             box = BoundingBox(xMin: numbers[0], yMin: numbers[1], xMax: numbers[2], yMax: numbers[3])
         }
+        let depths = ["zMin", "zMax"].compactMap(text)
+        var slices: SliceRange?
+        if !depths.isEmpty {
+            let numbers = depths.compactMap(Double.init)
+            guard numbers.count == 2, numbers.allSatisfy(\.isFinite) else {
+                throw Skip("the range of slices is not two numbers")
+            }
+            slices = SliceRange(start: numbers[0], end: numbers[1])
+        }
         let object = text("object").map { options.objectNames[$0] ?? $0 }
         let choices = text("choices")?.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
         let isGeneration = task == .referringExpressionGeneration
@@ -330,6 +421,7 @@ public struct DICOMImporter: DatasetImporter {
             question: text("question"),
             objectName: object,
             box: box,
+            boxSlices: slices,
             choices: choices,
             answer: text("answer") ?? (isGeneration ? object : nil) ?? "",
             fields: file.technical.fields.isEmpty ? nil : file.technical.fields
@@ -346,7 +438,7 @@ public struct DICOMImporter: DatasetImporter {
 
     private static let columns: Set<String> = [
         "file", "series", "study", "slice", "task", "question", "answer", "choices", "object", "xMin", "yMin", "xMax",
-        "yMax", "split",
+        "yMax", "zMin", "zMax", "volume", "split",
     ]
 
     private func tableFile() throws(ImportError) -> String {
@@ -401,6 +493,8 @@ public struct DICOMImporter: DatasetImporter {
                 text = ""
             } else if let whole = try? container.decode(Int.self) {
                 text = String(whole)
+            } else if let flag = try? container.decode(Bool.self) {
+                text = String(flag)
             } else if let number = try? container.decode(Double.self) {
                 text = String(number)
             } else {

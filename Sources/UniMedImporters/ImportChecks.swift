@@ -1,13 +1,5 @@
 public import UniMedData
 
-/// What becomes of things that a data set holds and that are at fault.
-public enum FaultPolicy: String, Codable, CaseIterable, Sendable {
-    /// They are left out and counted with their reasons.
-    case skip
-    /// The first of them is an error; nothing is imported.
-    case refuse
-}
-
 extension DatasetImporter {
     /// Reads the data set, and checks what holds for every importer.
     ///

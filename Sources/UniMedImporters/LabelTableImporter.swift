@@ -5,8 +5,10 @@ public import UniMedImaging
 /// A table of images and their labels (CSV, RFC 4180): data of one's own, for image classification.
 ///
 /// Layout: a file with a header line and one image a row, and the pictures at paths relative to the folder. The classes
-/// are the labels of the table, in the order of the alphabet; `objectNames` puts other words in their place. A picture's
-/// ending may be left out of the table. Settings, with what they are when they are not given:
+/// are the labels of the table, in the order of the alphabet; `objectNames` puts other words in their place. A
+/// picture's ending may be left out of the table. A path of a folder is a volume, as with ``SampleLinesImporter``: the
+/// pictures in it in the order of their names, or the slices of a DICOM series in that of their places in the patient.
+/// Settings, with what they are when they are not given:
 ///
 /// | setting | what | default |
 /// | --- | --- | --- |
@@ -16,16 +18,18 @@ public import UniMedImaging
 /// | `imageFolder` | the folder that the paths start from | the data set's |
 /// | `separator` | `comma`, `semicolon` or `tab` | `comma` |
 /// | `encoding` | `utf8` or `latin1` | `utf8` |
+/// | `volumes` | `true` makes files of volumes (NIfTI, NRRD, multi-frame DICOM) volumes, not their middle slice | `false` |
+/// | `window` | how values of volumes become grey, as for ``SampleLinesImporter`` | `percentiles` |
 /// | `question` | what is asked | Which category does this image belong to: …? |
 public struct LabelTableImporter: DatasetImporter {
     /// The importer's name.
     public static let name = "csv"
     /// The version of what this importer makes of the same files.
-    public static let version = 1
+    public static let version = 2
     /// The names of the settings.
     public static let settingNames = [
         "file", "imageColumn", "labelColumn", "splitColumn", "groupColumn", "imageFolder", "separator", "encoding",
-        "question",
+        "volumes", "window", "question",
     ]
 
     /// The data set's name in the samples.
@@ -34,6 +38,8 @@ public struct LabelTableImporter: DatasetImporter {
     private let options: ImportOptions
     private let delimiter: DelimitedText.Delimiter
     private let encoding: DelimitedText.Encoding
+    private let volumes: VolumeStackCache
+    private let takesVolumes: Bool
 
     /// Makes an importer of a folder.
     ///
@@ -45,6 +51,8 @@ public struct LabelTableImporter: DatasetImporter {
         self.options = options
         delimiter = try options.choice("separator", default: .comma)
         encoding = try options.choice("encoding", default: .utf8)
+        volumes = VolumeStackCache(folder, slicing: VolumeSlicing(window: try options.volumeWindow()))
+        takesVolumes = try options.flag("volumes")
     }
 
     /// The options that the result depends on.
@@ -52,12 +60,12 @@ public struct LabelTableImporter: DatasetImporter {
 
     /// The files that the result depends on: the table, and every picture in the folder.
     public func sourceFiles() throws(ImportError) -> [SourceFile] {
-        try folder.files([try tablePath()] + folder.filesBelow("").filter(DatasetFolder.isImageName))
+        try folder.files([try tablePath()] + folder.filesBelow("").filter(DatasetFolder.isSourceName))
     }
 
     /// The picture of a reference, decoded.
     public func picture(_ reference: ImageReference) throws(ImagingError) -> RGBImage {
-        try ImageDecoder.decode(contentsOf: folder.url(reference.path))
+        try volumes.picture(reference, in: folder)
     }
 
     private struct Row {
@@ -132,10 +140,11 @@ public struct LabelTableImporter: DatasetImporter {
         }
         let path = options.settings["imageFolder"].map { "\($0)/\(name)" } ?? name
         let endings = [""] + DatasetFolder.imageExtensions.map { "." + $0 }
-        let found = DatasetFolder.isInside(path) ? endings.map { path + $0 }.first { folder.isFile($0) } : nil
+        let isInside = DatasetFolder.isInside(path)
+        let file = isInside ? endings.map { path + $0 }.first { folder.isFile($0) } : nil
         return Row(
             item: item,
-            image: try drafts.image(found ?? path).get(),
+            image: try volumes.image(file ?? path, filesAreVolumes: takesVolumes, in: folder, drafts: &drafts).get(),
             label: options.objectNames[label] ?? label,
             group: group,
             split: split

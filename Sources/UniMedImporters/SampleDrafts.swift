@@ -242,6 +242,28 @@ extension DatasetFolder {
     /// The endings of the names of pictures that can be read, in lower case.
     static let imageExtensions = ["png", "jpg", "jpeg", "tif", "tiff", "dcm", "nii", "nrrd"]
 
+    /// Whether a file of this name may hold a picture or a part of a volume, so that results depend on it.
+    ///
+    /// Beside pictures these are the two files of a NIfTI pair, and DICOM files, whose names often have no ending, or
+    /// end in a number as their identifiers do.
+    static func isSourceName(_ path: String) -> Bool {
+        let name = (path.split(separator: "/").last.map(String.init) ?? path).lowercased()
+        if isImageName(name) || [".hdr.gz", ".img.gz"].contains(where: name.hasSuffix) { return true }
+        guard let dot = name.lastIndex(of: ".") else { return true }
+        let ending = name[name.index(after: dot)...]
+        return ["hdr", "img", "ima", "dicom"].contains(ending) || ending.allSatisfy(\.isNumber)
+    }
+
+    /// Whether a folder holds DICOM files, told by the content of those that are no pictures of another kind.
+    func isDICOMFolder(_ path: String) -> Bool {
+        guard isFolder(path), let names = try? names(in: path) else { return false }
+        let others = ["png", "jpg", "jpeg", "tif", "tiff", "nii", "nrrd", "gz", "hdr", "img"]
+        return names.contains { name in
+            let ending = name.lowercased().split(separator: ".").last.map(String.init) ?? ""
+            return !others.contains(ending) && isFile("\(path)/\(name)") && VolumeFile.isDICOM(url("\(path)/\(name)"))
+        }
+    }
+
     /// Whether a relative path stays inside its folder.
     static func isInside(_ path: String) -> Bool {
         !path.isEmpty && !path.hasPrefix("/") && !path.utf8.contains(0)
@@ -314,6 +336,15 @@ extension ImportOptions {
         let name = path.split(separator: "/").last.map(String.init) ?? path
         guard let range = name.range(of: separator) else { return name }
         return String(name[..<range.lowerBound])
+    }
+
+    /// A setting that is `true` or `false`; `false` where it is not given.
+    func flag(_ name: String) throws(ImportError) -> Bool {
+        enum Answer: String, CaseIterable {
+            case yes = "true"
+            case no = "false"
+        }
+        return try choice(name, default: Answer.no) == .yes
     }
 
     /// A setting with one of a few values.

@@ -10,25 +10,30 @@ public import UniMedImaging
 /// `image` is `{"path": …, "width": …, "height": …}` or the path alone. A size that is not the picture's, a field that
 /// the schema does not have, and a line that is no JSON are skipped and counted.
 ///
-/// A path of a folder is a volume: the pictures in it, all of one size, are its slices in the order of their names, where
-/// numbers count as numbers. `image` may then have `volume`, `{"slices": 40, "spacing": 2.5, "axis": "axial"}`, with the
-/// number of slices that the folder has. A NIfTI or NRRD file is a volume where `image` has `volume`, `true` or as before,
-/// and its middle slice where it has none; slices stand as those of DICOM files, and the setting `window` says how values
-/// become grey. A box in a volume needs `boxSlices`, `{"start": 3, "end": 6}` for the slices 3 to 5.
+/// A path of a folder is a volume: the pictures in it, all of one size, are its slices in the order of their names,
+/// where numbers count as numbers. A folder of DICOM files is a volume whose slices are in the order of their places in
+/// the patient, whatever the names; it holds one series. `image` may then have `volume`, `{"slices": 40, "spacing":
+/// 2.5, "axis": "axial"}`, with the number of slices that the folder has. A file of a volume (NIfTI, of a pair either
+/// file; NRRD; DICOM with several frames) is one where `image` has `volume`, `true` or as before, and its middle slice
+/// where it has none or `false`; with the setting `volumes` it is one where it has none, too. Slices stand as those of
+/// DICOM files, and the setting `window` says how values become grey. A box in a volume needs `boxSlices`, `{"start":
+/// 3, "end": 6}` for the slices 3 to 5.
 public struct SampleLinesImporter: DatasetImporter {
     /// The importer's name.
     public static let name = "json-lines"
     /// The version of what this importer makes of the same files.
-    public static let version = 1
+    public static let version = 2
     /// The settings: `file` names one file to read instead of all; `window` is `percentiles` (0.01 and 0.99, the default),
-    /// `full-range`, a preset such as `soft-tissue`, or `center/width`, for volumes.
-    public static let settingNames = ["file", "window"]
+    /// `full-range`, a preset such as `soft-tissue`, or `center/width`, for volumes; `volumes` is `true` where files of
+    /// volumes are volumes without being called so, else `false`.
+    public static let settingNames = ["file", "window", "volumes"]
 
     /// The data set's name in the samples.
     public let dataset: String
     private let folder: DatasetFolder
     private let options: ImportOptions
     private let volumes: VolumeStackCache
+    private let takesVolumes: Bool
 
     /// Makes an importer of a folder.
     ///
@@ -38,15 +43,8 @@ public struct SampleLinesImporter: DatasetImporter {
         dataset = options.dataset ?? Self.name
         folder = DatasetFolder(root: root, importer: Self.name)
         self.options = options
-        let window = options.settings["window"] ?? "percentiles"
-        guard let window = VolumeSlicing.Window(window) else {
-            throw ImportError(
-                .invalid,
-                "expected \(VolumeSlicing.Window.forms), found '\(window)'",
-                field: "settings.window"
-            )
-        }
-        volumes = VolumeStackCache(folder, slicing: VolumeSlicing(window: window))
+        volumes = VolumeStackCache(folder, slicing: VolumeSlicing(window: try options.volumeWindow()))
+        takesVolumes = try options.flag("volumes")
     }
 
     /// The options that the result depends on.
@@ -55,20 +53,12 @@ public struct SampleLinesImporter: DatasetImporter {
     /// The files that the result depends on: the records, and every picture in the folder.
     public func sourceFiles() throws(ImportError) -> [SourceFile] {
         let lines = try lineFiles()
-        return try folder.files(lines + folder.filesBelow("").filter(DatasetFolder.isImageName))
+        return try folder.files(lines + folder.filesBelow("").filter(DatasetFolder.isSourceName))
     }
 
     /// The picture of a reference, decoded.
     public func picture(_ reference: ImageReference) throws(ImagingError) -> RGBImage {
-        if let (path, slice) = ImageReference.sliceParts(ofPath: reference.path), !folder.isFile(reference.path) {
-            guard folder.isFolder(path) else { return try volumes.picture(reference, ofVolume: path) }
-            let names = folder.sliceNames(in: path)
-            guard names.indices.contains(slice) else {
-                throw ImagingError(.unreadableFile, file: reference.path, detail: "the volume has no such slice")
-            }
-            return try ImageDecoder.decode(contentsOf: folder.url(path + "/" + names[slice]))
-        }
-        return try ImageDecoder.decode(contentsOf: folder.url(reference.path))
+        try volumes.picture(reference, in: folder)
     }
 
     /// Reads the data set.
@@ -156,19 +146,12 @@ public struct SampleLinesImporter: DatasetImporter {
 
     /// The reference of a picture or a volume.
     private func image(_ given: Picture, _ drafts: inout SampleDrafts) -> Result<ImageReference, Skip> {
-        guard given.isVolume, DatasetFolder.isInside(given.path), folder.isFile(given.path),
-            VolumeFile.isVolume(folder.url(given.path))
-        else {
-            if case .success(let image) = drafts.image(given.path), given.isVolume, image.volume == nil {
-                return .failure(Skip("the record's image is no volume"))
-            }
-            return drafts.image(given.path)
+        let areVolumes = given.isVolume ?? takesVolumes
+        let found = volumes.image(given.path, filesAreVolumes: areVolumes, in: folder, drafts: &drafts)
+        if case .success(let image) = found, given.isVolume == true, image.volume == nil {
+            return .failure(Skip("the record's image is no volume"))
         }
-        do throws(ImagingError) {
-            return .success(try volumes.reference(given.path))
-        } catch {
-            return .failure(Skip(error.importReason))
-        }
+        return found
     }
 
     private func lineFiles() throws(ImportError) -> [String] {
@@ -186,14 +169,14 @@ public struct SampleLinesImporter: DatasetImporter {
         let height: Int?
         /// What the record says of the volume.
         let volume: VolumeReference?
-        /// Whether the record says that it is one.
-        let isVolume: Bool
+        /// Whether the record says that it is one; `nil` where it says nothing.
+        let isVolume: Bool?
 
         enum CodingKeys: String, CodingKey, CaseIterable { case path, width, height, volume }
 
         init(from decoder: any Decoder) throws {
             if let path = try? decoder.singleValueContainer().decode(String.self) {
-                (self.path, width, height, volume, isVolume) = (path, nil, nil, nil, false)
+                (self.path, width, height, volume, isVolume) = (path, nil, nil, nil, nil)
                 return
             }
             try decoder.rejectOtherKeys(CodingKeys.allCases.map(\.rawValue))
@@ -206,7 +189,7 @@ public struct SampleLinesImporter: DatasetImporter {
                 return
             }
             volume = try container.decodeIfPresent(VolumeReference.self, forKey: .volume)
-            isVolume = volume != nil
+            isVolume = volume == nil ? nil : true
             guard volume?.spacing.map({ $0 > 0 && $0.isFinite }) ?? true else {
                 throw DecodingError.dataCorruptedError(
                     forKey: .volume,

@@ -19,7 +19,9 @@ struct ImageShardsTests {
     @Test func `pictures read back by position, over several files`() throws {
         let folder = try TemporaryFolder()
         try write(folder.url)
-        #expect(folder.names == ["images-00000.bin", "images-00001.bin", "images-00002.bin", "images.json"])
+        #expect(
+            folder.names == ["images-00000.bin", "images-00001.bin", "images-00002.bin", "images.index", "images.json"]
+        )
         let shards = try ImageShards(opening: folder.url)
         #expect(shards.count == 5 && shards.size == 4 && shards.pictureByteCount == 48)
         for number in 0..<5 {
@@ -80,9 +82,10 @@ struct ImageShardsTests {
 
     @Test(arguments: [
         (#""size":4"#, #""size":5"#), (#""size":4"#, #""size":-4"#), (#""size":4"#, #""size":99999999999"#),
-        (#""index":4"#, #""index":5"#), (#""index":4"#, #""index":-1"#), (#""version":1"#, #""version":2"#),
+        (#""version":2"#, #""version":3"#), (#""version":2"#, #""version":1"#), (#""count":5"#, #""count":4"#),
+        (#""paths""#, #""names""#),
         (#""picturesPerShard":2"#, #""picturesPerShard":3"#), (#""picturesPerShard":2"#, #""picturesPerShard":0"#),
-        ("images-00001.bin", "../elsewhere.bin"), (#""path":"4.png""#, #""path":"3.png""#), ("{", "["),
+        ("images-00001.bin", "../elsewhere.bin"), ("{", "["),
         (#""count":1"#, #""count":0"#),
     ])
     func `an index that does not fit is refused`(old: String, new: String) throws {
@@ -96,6 +99,101 @@ struct ImageShardsTests {
             encoding: .utf8
         )
         #expect(dataError { _ = try ImageShards(opening: folder.url) } != nil)
+    }
+
+    // MARK: The table of paths
+
+    /// Writes the index of version 1, which lists the paths itself.
+    private func writeFirstVersion(_ folder: URL, paths: [(path: String, index: Int)]) throws {
+        let images = paths.map { #"{"dataset":"made","index":\#($0.index),"path":"\#($0.path)"}"# }
+        let url = folder.appendingPathComponent("images.json")
+        var index = try #require(JSONSerialization.jsonObject(with: Data(contentsOf: url)) as? [String: Any])
+        index["version"] = 1
+        index["paths"] = nil
+        index["images"] = try JSONSerialization.jsonObject(with: Data("[\(images.joined(separator: ","))]".utf8))
+        try JSONSerialization.data(withJSONObject: index).write(to: url)
+        try FileManager.default.removeItem(at: folder.appendingPathComponent("images.index"))
+    }
+
+    @Test func `folders of the first version open, and are checked as before`() throws {
+        let folder = try TemporaryFolder()
+        try write(folder.url)
+        try writeFirstVersion(folder.url, paths: (0..<5).map { ("\($0).png", $0) })
+        let shards = try ImageShards(opening: folder.url)
+        #expect(shards.fileCount == 5 && shards.position(dataset: "made", path: "3.png") == 3)
+        #expect(shards.position(dataset: "made", path: "5.png") == nil)
+        try shards.verifyDigests()
+        for wrong in [[("a", 0), ("a", 1)], [("a", 5)], [("a", -1)]] {
+            let folder = try TemporaryFolder()
+            try write(folder.url)
+            try writeFirstVersion(folder.url, paths: wrong)
+            #expect(dataError { _ = try ImageShards(opening: folder.url) }?.kind == .corrupt)
+        }
+    }
+
+    @Test func `thousands of paths are found, and take the same number of bytes each`() throws {
+        let folder = try TemporaryFolder()
+        var writer = ImageShardWriter(folder: folder.url, size: 4)
+        // Names of data sets and paths must not run into each other, and equal texts of other bytes are other files.
+        let files =
+            (0..<4000).map { ("set\($0 % 3)", "folder/\($0 / 3).png") } + [("a", "bc"), ("ab", "c")]
+            + [("a", "e\u{301}"), ("a", "\u{E9}")]
+        for (number, file) in files.enumerated() {
+            try writer.append(picture(UInt8(number % 200)), dataset: file.0, path: file.1)
+        }
+        try writer.finish()
+        let shards = try ImageShards(opening: folder.url)
+        #expect(shards.fileCount == files.count && shards.count == 200)
+        for (number, file) in files.enumerated() {
+            let position = shards.position(dataset: file.0, path: file.1)
+            #expect(position == number % 200, "\(file)")
+        }
+        #expect(shards.position(dataset: "set0", path: "folder/1") == nil)
+        #expect(shards.position(dataset: "", path: "") == nil)
+        let size = try #require(folder.file("images.index").resourceValues(forKeys: [.fileSizeKey]).fileSize)
+        let names = files.reduce(0) { $0 + $1.0.utf8.count + $1.1.utf8.count }
+        #expect(size == 16 + 32 * files.count + names)
+        // The part that is read as a whole does not grow with them.
+        #expect(try Data(contentsOf: folder.file("images.json")).count < 400)
+        #expect(shards.files.map(\.path).count == files.count)
+        #expect(shards.sharedPictures.count == 200)
+        #expect(shards.sharedPictures.values.reduce(0) { $0 + $1.count } == files.count)
+    }
+
+    @Test func `names of one hash are told apart`() throws {
+        let folder = try TemporaryFolder()
+        let entries = (0..<20).map { PicturePathTable.Entry(dataset: "made", path: "\($0).png", position: $0 / 2) }
+        for hash in [{ _, _ in 7 }, { _, path in UInt64(path.utf8.count) }] as [PicturePathTable.Hash] {
+            try Data(PicturePathTable.encoded(entries.reversed(), hash: hash)).write(to: folder.file("t"))
+            let table = try PicturePathTable(folder.file("t"), pictureCount: 10, hash: hash)
+            for entry in entries {
+                #expect(table.position(dataset: entry.dataset, path: entry.path) == entry.position)
+            }
+            #expect(table.position(dataset: "made", path: "20.png") == nil)
+            #expect(table.count == 20 && Set(table.map(\.path)).count == 20)
+        }
+    }
+
+    @Test func `no damaged byte of a table reads outside it, or gives a position that is none`() throws {
+        let folder = try TemporaryFolder()
+        let entries = (0..<4).map { PicturePathTable.Entry(dataset: "made", path: "\($0).png", position: $0) }
+        let sound = PicturePathTable.encoded(entries)
+        func table(_ bytes: some Sequence<UInt8>) throws -> PicturePathTable {
+            try Data(bytes).write(to: folder.file("t"))
+            return try PicturePathTable(folder.file("t"), pictureCount: 4)
+        }
+        for index in sound.indices {
+            for value in [0, 1, 0x7F, 0xFF] as [UInt8] where value != sound[index] {
+                var damaged = sound
+                damaged[index] = value
+                guard let found = try? table(damaged) else { continue }
+                // Only a position may change to another one unnoticed here; the digest in `images.json` notices it.
+                #expect(found.map(\.path) == entries.map(\.path) && found.allSatisfy { (0..<4).contains($0.position) })
+            }
+        }
+        for length in sound.indices { #expect(dataError { _ = try table(sound[..<length]) }?.kind == .corrupt) }
+        #expect(dataError { _ = try table(sound + [0]) }?.kind == .corrupt)
+        #expect(dataError { _ = try table(PicturePathTable.encoded(entries + entries[..<1])) }?.kind == .corrupt)
     }
 }
 
@@ -214,7 +312,7 @@ struct PreparedDataTests {
         #expect(findings.map(\.severity) == [.warning])
     }
 
-    @Test(arguments: ["samples.jsonl", "annotations.jsonl", "images.json"])
+    @Test(arguments: ["samples.jsonl", "annotations.jsonl", "images.json", "images.index"])
     func `changed text files are refused by name`(name: String) throws {
         let folder = try TemporaryFolder()
         _ = try prepare(folder.url, samples: soundSamples)

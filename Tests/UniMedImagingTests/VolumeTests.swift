@@ -171,8 +171,19 @@ struct VolumeTests {
         #expect(throws: ImagingError.self) { try NIfTIFile(contentsOf: folder.appending(path: "a.hdr")) }
         try builder.voxelData().write(to: folder.appending(path: "a.img"))
         for name in ["a.hdr", "a.img"] {
-            #expect(try NIfTIFile(contentsOf: folder.appending(path: name)).volume().values == [1, 2, 3, 4])
+            let url = folder.appending(path: name)
+            #expect(try NIfTIFile(contentsOf: url).volume().values == [1, 2, 3, 4])
+            #expect(NIfTIFile.isPair(url) && VolumeFile.isVolume(url))
+            let picture = try ImageDecoder.decode(contentsOf: url, rendering: .fullRange)
+            #expect(picture.width == 2 && picture.height == 2 && Set(picture.pixels) == [0, 85, 170, 255])
+            #expect(try ImageFile.size(of: url) == ImageFile.Size(width: 2, height: 2))
+            #expect(try VolumeFile.read(url).values.sorted() == [1, 2, 3, 4])
         }
+        // Files of other formats with these endings are what their content says.
+        try Data(PNGEncoder.encode(RGBImage(width: 1, height: 1, pixels: [1, 2, 3])))
+            .write(to: folder.appending(path: "b.img"))
+        #expect(!NIfTIFile.isPair(folder.appending(path: "b.img")))
+        #expect(try ImageDecoder.decode(contentsOf: folder.appending(path: "b.img")).pixels == [1, 2, 3])
     }
 
     @Test func `NIfTI files that say more than they hold are refused`() throws {

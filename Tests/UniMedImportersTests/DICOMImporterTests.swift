@@ -101,6 +101,73 @@ struct DICOMImporterTests {
         #expect(other.samples[0].image?.path != first.samples[0].image?.path)
     }
 
+    @Test func `a series without a slice is a volume where the row or the setting says so, in the order of places`()
+        throws
+    {
+        let header = "file,series,slice,volume,task,question,answer,object,xMin,yMin,xMax,yMax,zMin,zMax\n"
+        let rows = [
+            ",1.2.77.1,,true,rec,,,heart,1,2,5,6,1,3", ",1.2.77.1,,,vqa,Which?,lung,,,,,,,",
+            ",1.2.77.1,0,,vqa,Which?,a,,,,,,,",
+            ",1.2.77.1,,false,vqa,Which?,b,,,,,,,", "scan/a,,,,vqa,Which?,c,,,,,,,",
+        ]
+        let folder = try makeFolder(table: header + rows.joined(separator: "\n") + "\n")
+        func run(_ settings: [String: String]) throws -> (samples: [Sample], importer: any DatasetImporter) {
+            let importer = try ImporterRegistry.standard.entry(named: "dicom")
+                .importer(root: folder.url, options: options(settings))
+            var report = ImportReport()
+            return (try importer.checkedImport(faults: .refuse, report: &report).samples, importer)
+        }
+        // Values from 100 to 347, one slice a hundred above the other: files c, a, b.
+        let (samples, importer) = try run(["window": "200/400"])
+        let volume = try #require(samples[0].image)
+        #expect(volume.volume == VolumeReference(slices: 3, spacing: 1, axis: .axial))
+        #expect(volume.width == 8 && volume.height == 6 && !volume.path.contains("/"))
+        #expect(samples[0].box3D?.slices == SliceRange(1...2))
+        #expect(samples.map { $0.image?.volume != nil } == [true, false, false, false, false])
+        #expect(try volume.pictures.map { try importer.picture($0).pixels[0] } == [64, 128, 191])
+        #expect(samples[1].image?.path.hasSuffix("/1") == true && samples[3].image?.path == samples[1].image?.path)
+        let (all, _) = try run(["volumes": "true"])
+        #expect(all.map { $0.image?.volume != nil } == [true, true, false, false, false])
+        #expect(
+            importError { _ = try run(["volumes": "true", "window": "lung,bone,brain"]) }?.cause.field
+                == "settings.window"
+        )
+        #expect(importError { _ = try run(["volumes": "some"]) }?.cause.field == "settings.volumes")
+        // Prepared data hold the slices, which are found by the volume.
+        let data = try DatasetPreparation(importers: [importer], imageSize: 8).prepare(
+            into: folder.file("../\(UUID())")
+        ).data
+        defer { try? FileManager.default.removeItem(at: data.folder) }
+        #expect(data.images.positions(dataset: "dicom", image: volume)?.count == 3 && data.verify().isEmpty)
+    }
+
+    @Test func `the window of a volume is the file's, and MONOCHROME1 is shown as it is meant`() throws {
+        let table = "series,volume,task,answer\n1.2.77.1,true,rg,all\n"
+        func greys(_ change: @escaping (inout DICOMBuilder) -> Void) throws -> [UInt8] {
+            let folder = try makeFolder(table: table, change: change)
+            let importer = try ImporterRegistry.standard.entry(named: "dicom").importer(
+                root: folder.url,
+                options: options()
+            )
+            var report = ImportReport()
+            let image = try #require(try importer.importSamples(report: &report).samples.first?.image)
+            return try image.pictures.map { try importer.picture($0).pixels[0] }
+        }
+        func window(_ builder: inout DICOMBuilder) {
+            builder.set(0x0028_1050, "DS", .text("200"))
+            builder.set(0x0028_1051, "DS", .text("400"))
+        }
+        #expect(try greys(window) == [64, 128, 191])
+        let inverted = try greys { builder in
+            window(&builder)
+            builder.set(0x0028_0004, "CS", .text("MONOCHROME1"))
+        }
+        #expect(inverted == [191, 128, 64])
+        // Without a window the percentiles are used: the first pixel of the first slice is the smallest value.
+        let spread = try greys { _ in }
+        #expect(spread[0] == 0 && spread[1] > 0 && spread[2] > spread[1])
+    }
+
     @Test func `the window is a setting`() throws {
         let folder = try makeFolder(table: "file,task,question,answer\nsingle.dcm,vqa,Which?,lung\n")
         func picture(_ settings: [String: String]) throws -> RGBImage {

@@ -78,7 +78,9 @@ struct DatasetPreparationTests {
         let again = try preparation(folder, threadCount: 1).prepare(into: folder.file("out"))
         #expect(again.wasReused && again.data.key == first.data.key)
         let elsewhere = try preparation(folder, threadCount: 1).prepare(into: folder.file("other"))
-        for name in ["samples.jsonl", "annotations.jsonl", "images.json", "images-00000.bin", "manifest.json"] {
+        for name in [
+            "samples.jsonl", "annotations.jsonl", "images.json", "images.index", "images-00000.bin", "manifest.json",
+        ] {
             #expect(
                 try Data(contentsOf: folder.file("out/\(name)")) == Data(contentsOf: folder.file("other/\(name)")),
                 "\(name)"

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import UniMedData
+import UniMedImagingTesting
 import UniMedImporters
 
 /// What becomes of a data set of which one thing is damaged.
@@ -140,10 +141,10 @@ struct MalformedVariantTests {
     @Test func `every importer of files has a table`() {
         let tested = Set(Layout.all.map(\.importer))
         for entry in ImporterRegistry.standard.entries {
-            // The sets of MedMNIST differ in nothing but their names; the faults of DICOM files have a suite of their own.
-            let isLikeAnother = entry.name.contains("mnist") || entry.name.hasSuffix("-all")
+            // Both read another selection, or another language, of what another entry reads.
+            let isLikeAnother = entry.name.hasSuffix("-all") || entry.name == "slake-chinese"
             #expect(
-                tested.contains(entry.name) || isLikeAnother || ["slake-chinese", "dicom"].contains(entry.name),
+                tested.contains(entry.name) || isLikeAnother,
                 "\(entry.name)"
             )
         }
@@ -153,10 +154,12 @@ struct MalformedVariantTests {
 // MARK: - The layouts
 
 extension Layout {
-    static let all = [
-        pubMedQA, pubMedQAFolds, medQA, medPix, bloodCells, pascalVOC, slake, pathVQA, saMed2D, saMed2DList, mimic,
-        mimicJSON, mpxSingle, dermaMNIST, jsonLines, conversations, labelTable, classFolders, coco, masks,
-    ]
+    static let all =
+        [
+            pubMedQA, pubMedQAFolds, medQA, medPix, bloodCells, pascalVOC, slake, pathVQA, pathVQAParquet, saMed2D,
+            saMed2DList, mimic,
+            mimicJSON, mpxSingle, jsonLines, conversations, labelTable, classFolders, coco, masks, dicom,
+        ] + MedMNISTImporter.subsets.map(medMNIST)
 
     private static let pubMedQA = Layout(
         importer: "pubmedqa",
@@ -501,6 +504,39 @@ extension Layout {
         ]
     )
 
+    private static let pathVQAParquet = Layout(
+        importer: "path-vqa",
+        title: "Parquet",
+        layOut: { folder in
+            for split in ["train", "test"] {
+                try folder.write(Data(contentsOf: ParquetFixture.url("sound")), to: "data/\(split)-0.parquet")
+            }
+        },
+        variants: [
+            Variant("truncated image", .skippedWhenDecoded("vqa")) {
+                try $0.replace("IDAT", with: "IDAX", in: "data/train-0.parquet")
+            },
+            Variant("image of another kind", .skipped("vqa", "the image cannot be read")) {
+                try $0.replace("PNG", with: "GIF", in: "data/train-0.parquet")
+            },
+            Variant("empty answer", .skipped("vqa", "no answer")) {
+                try $0.replace("kidney", with: "      ", in: "data/train-0.parquet")
+            },
+            Variant("not UTF-8", .skipped("vqa", "a text is not UTF-8")) {
+                try $0.spoil("what", in: "data/test-0.parquet")
+            },
+            Variant("column of another name", .refused("other columns than the schema")) {
+                try $0.replace("question", with: "inquiry?", in: "data/train-0.parquet")
+            },
+            Variant("truncated file", .refused("cut off")) { try $0.truncate("data/train-0.parquet") },
+            Variant("empty file", .refused("cut off")) { try $0.write("", to: "data/train-0.parquet") },
+            Variant("file of another name", .refused("begins with train")) {
+                try $0.write("", to: "data/part-0.parquet")
+            },
+            Variant("missing files", .refused("no file qas/train/train_qa.pkl")) { try $0.remove("data") },
+        ]
+    )
+
     private static let saMed2D = Layout(
         importer: "sa-med2d",
         layOut: { folder in
@@ -728,37 +764,186 @@ extension Layout {
         ]
     )
 
-    private static func medMNIST(
-        count: Int = 2,
-        labels: [UInt8] = [4, 0],
+    /// The content of a set's file: two pictures or volumes a split, all of the class 0 and of the class 1.
+    private static func medMNISTFile(
+        _ subset: MedMNISTImporter.Subset,
+        labels: [UInt8] = [0, 1],
+        shape: [Int]? = nil,
         without missing: String? = nil
     ) -> Data {
-        let pixels = (0..<count * 12).map { UInt8($0 % 251) }
+        let shape = shape ?? (subset.isVolume ? [2, 3, 4, 5] : [2, 4, 5, 3])
+        let pixels = (0..<shape.reduce(1, *)).map { UInt8($0 % 251) }
+        // Several findings are a number each.
+        let width = subset.isMultiLabel ? subset.classes.count : 1
+        let values = labels.flatMap { [$0] + [UInt8](repeating: 0, count: width - 1) }
         let entries = ["train", "val", "test"].flatMap { name in
             [
-                ("\(name)_images.npy", Synthetic.array([count, 2, 2, 3], pixels)),
-                ("\(name)_labels.npy", Synthetic.array([labels.count, 1], labels)),
+                ("\(name)_images.npy", Synthetic.array(shape, pixels)),
+                ("\(name)_labels.npy", Synthetic.array([labels.count, width], values)),
             ]
         }
         return Synthetic.archive(entries.filter { $0.0 != missing })
     }
 
-    private static let dermaMNIST = Layout(
-        importer: "dermamnist",
-        layOut: { try $0.write(medMNIST(), to: "dermamnist.npz") },
-        variants: [
-            Variant("label that is no class", .skipped("cls", "the label is no class", count: 3)) {
-                try $0.write(medMNIST(labels: [4, 9]), to: "dermamnist.npz")
+    private static func medMNIST(_ subset: MedMNISTImporter.Subset) -> Layout {
+        let file = "\(subset.name).npz"
+        return Layout(
+            importer: subset.name,
+            layOut: { try $0.write(medMNISTFile(subset), to: file) },
+            variants: [
+                Variant("label that is no class", .skipped("cls", "the label is no class", count: 3)) {
+                    try $0.write(medMNISTFile(subset, labels: [0, 200]), to: file)
+                },
+                Variant("fewer labels than pictures", .refused("one per picture")) {
+                    try $0.write(medMNISTFile(subset, labels: [0]), to: file)
+                },
+                Variant(
+                    "pictures of another shape",
+                    .refused(subset.isVolume ? "expected volumes" : "no set of volumes")
+                ) {
+                    // A volume with three columns could be a picture in colour, and is none where pictures are
+                    // expected.
+                    try $0.write(medMNISTFile(subset, shape: subset.isVolume ? [2, 4, 5] : [2, 3, 4, 5]), to: file)
+                },
+                Variant("missing images", .refused("val_images")) {
+                    try $0.write(medMNISTFile(subset, without: "val_images.npy"), to: file)
+                },
+                Variant("missing labels", .refused("test_labels")) {
+                    try $0.write(medMNISTFile(subset, without: "test_labels.npy"), to: file)
+                },
+                Variant("array longer than its shape", .refused("not as long as its shape says")) {
+                    let header = "'shape': (2, "
+                    try $0.replace(header, with: "'shape': (1, ", in: file)
+                },
+                Variant("truncated file", .refused("not a readable npz file")) { try $0.truncate(file) },
+                Variant("empty file", .refused(file)) { try $0.write("", to: file) },
+                Variant("missing file", .refused("no file \(file)")) { try $0.remove(file) },
+            ]
+        )
+    }
+
+    /// A slice of 8 by 6 pixels.
+    private static func slice(_ series: String, value: Int, z: Double?, patient: String = "P1") -> DICOMBuilder {
+        let frame = (0..<6 * 8).map { UInt16(value + $0) }
+        var builder = DICOMBuilder(rows: 6, columns: 8, frames: [frame], bitsStored: 12)
+        builder.set(0x0010_0020, "LO", .text(patient))
+        builder.set(0x0020_000D, "UI", .text(series + ".9"))
+        builder.set(0x0020_000E, "UI", .text(series))
+        if let z { builder.setPlane(position: [0, 0, z], spacing: [0.5, 0.5]) }
+        return builder
+    }
+
+    private static let dicom = Layout(
+        importer: "dicom",
+        layOut: { folder in
+            for (index, name) in ["scan/c", "scan/a", "scan/b"].enumerated() {
+                try folder.write(slice("1.2.77.1", value: 100 * (index + 1), z: Double(index)).data(), to: name)
+            }
+            try folder.write(slice("1.2.77.2", value: 500, z: nil, patient: "P2").data(), to: "single.dcm")
+            try folder.write(
+                """
+                file,series,slice,volume,task,question,answer,object,xMin,yMin,xMax,yMax,zMin,zMax
+                scan/c,,,,vqa,What µ?,lung,,,,,,,
+                ,1.2.77.1,1,,vqa,Which?,heart,,,,,,,
+                ,1.2.77.1,,true,rec,,,liver,1,2,5,6,0,2
+                single.dcm,,,,reg,,,kidney,0,0,8,6,,
+
+                """,
+                to: "labels.csv"
+            )
+        },
+        variants: Variant.sound(in: "labels.csv") + [
+            Variant("missing image", .skipped("row", "the file is no DICOM file with a picture")) {
+                try $0.remove("single.dcm")
             },
-            Variant("fewer labels than pictures", .refused("one per picture")) {
-                try $0.write(medMNIST(labels: [4]), to: "dermamnist.npz")
+            Variant("image of another kind", .skipped("row", "the file is no DICOM file with a picture")) {
+                try $0.write("GIF89a, which is not read", to: "single.dcm")
             },
-            Variant("missing array", .refused("val_images")) {
-                try $0.write(medMNIST(without: "val_images.npy"), to: "dermamnist.npz")
+            Variant("empty image", .skipped("row", "the file is no DICOM file with a picture")) {
+                try $0.write("", to: "single.dcm")
             },
-            Variant("truncated file", .refused("not a readable npz file")) { try $0.truncate("dermamnist.npz") },
-            Variant("empty file", .refused("dermamnist.npz")) { try $0.write("", to: "dermamnist.npz") },
-            Variant("missing file", .refused("no file dermamnist.npz")) { try $0.remove("dermamnist.npz") },
+            Variant("truncated image", .skipped("DICOM file", "the image cannot be read")) {
+                try $0.truncate("single.dcm")
+            },
+            Variant("image without a series", .skipped("DICOM file", "the image cannot be read")) {
+                var builder = slice("1.2.77.2", value: 500, z: nil)
+                builder.set(0x0020_000E, "UI", nil)
+                try $0.write(builder.data(), to: "single.dcm")
+            },
+            Variant("two slices at one place", .skipped("DICOM file", "at the same place", added: 1)) {
+                try $0.write(slice("1.2.77.1", value: 900, z: 1).data(), to: "scan/d")
+            },
+            Variant("slices without places as a volume", .skipped("row", "the volume cannot be read")) {
+                for name in ["a", "b", "c"] {
+                    try $0.write(slice("1.2.77.1", value: 100, z: nil).data(), to: "scan/\(name)")
+                }
+            },
+            Variant("text burned in", .skipped("row", "burned")) {
+                var builder = slice("1.2.77.2", value: 500, z: nil, patient: "P2")
+                builder.set(0x0028_0301, "CS", .text("YES"))
+                try $0.write(builder.data(), to: "single.dcm")
+            },
+            Variant("a volume with a slice with text burned in", .skipped("row", "burned")) {
+                var builder = slice("1.2.77.1", value: 300, z: 2)
+                builder.set(0x0028_0301, "CS", .text("YES"))
+                try $0.write(builder.data(), to: "scan/b")
+            },
+            Variant("unknown column", .refused("no such column is known")) {
+                try $0.replace("question", with: "note", in: "labels.csv")
+            },
+            Variant("row with too few fields", .skipped("row", "more or fewer fields than the header")) {
+                try $0.replace("single.dcm,", with: "", in: "labels.csv")
+            },
+            Variant("unknown task", .skipped("row", "the task is none")) {
+                try $0.replace("reg", with: "walk", in: "labels.csv")
+            },
+            Variant("series that is not there", .skipped("row", "there is no such series")) {
+                try $0.replace("1.2.77.1,1", with: "1.2.78,1", in: "labels.csv")
+            },
+            Variant("slice that is not there", .skipped("row", "there is no such slice")) {
+                try $0.replace("1.2.77.1,1", with: "1.2.77.1,3", in: "labels.csv")
+            },
+            Variant("slice that is no number", .skipped("row", "the slice is no number from 0")) {
+                try $0.replace("1.2.77.1,1", with: "1.2.77.1,-1", in: "labels.csv")
+            },
+            Variant("slice that is a volume", .skipped("row", "names a slice and says that it is a volume")) {
+                try $0.replace("1.2.77.1,,true", with: "1.2.77.1,0,true", in: "labels.csv")
+            },
+            Variant("file of one slice as a volume", .skipped("row", "one slice and no volume")) {
+                try $0.replace("single.dcm,,,,", with: "single.dcm,,,true,", in: "labels.csv")
+            },
+            Variant("volume that is neither true nor false", .skipped("row", "neither true nor false")) {
+                try $0.replace(",true,", with: ",yes,", in: "labels.csv")
+            },
+            Variant("path that leaves the folder", .skipped("row", "the image's path leaves the folder")) {
+                try $0.replace("single.dcm", with: "../single.dcm", in: "labels.csv")
+            },
+            Variant("empty answer", .skipped("vqa", "the answer is empty")) {
+                try $0.replace("heart", with: "", in: "labels.csv")
+            },
+            Variant("box outside the image", .skipped("reg", "the box leaves the image")) {
+                try $0.replace("0,0,8,6", with: "0,0,9,6", in: "labels.csv")
+            },
+            Variant("box of three numbers", .skipped("row", "the box is not four numbers")) {
+                try $0.replace("0,0,8,6", with: "0,0,8,", in: "labels.csv")
+            },
+            Variant("range of slices outside the volume", .skipped("rec", "the range of slices leaves the volume")) {
+                try $0.replace("5,6,0,2", with: "5,6,0,4", in: "labels.csv")
+            },
+            Variant("range of slices of one number", .skipped("row", "the range of slices is not two numbers")) {
+                try $0.replace("5,6,0,2", with: "5,6,0,", in: "labels.csv")
+            },
+            Variant("no range of slices", .skipped("rec", "the box has no range of slices in a volume")) {
+                try $0.replace("5,6,0,2", with: "5,6,,", in: "labels.csv")
+            },
+            Variant("not UTF-8", .skipped("row", "not UTF-8 text")) { try $0.spoil("Which?", in: "labels.csv") },
+            Variant("empty file", .refused("the table is empty")) { try $0.write("", to: "labels.csv") },
+            Variant("missing table", .refused("no table of questions")) { try $0.remove("labels.csv") },
+            Variant("two tables", .refused("more than one table")) { try $0.write("", to: "more.jsonl") },
+            Variant("no pictures", .refused("no DICOM file with a picture")) {
+                try $0.remove("scan")
+                try $0.remove("single.dcm")
+            },
         ]
     )
 

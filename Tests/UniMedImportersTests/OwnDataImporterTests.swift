@@ -2,6 +2,7 @@ import Foundation
 import Testing
 import UniMedData
 import UniMedImaging
+import UniMedImagingTesting
 import UniMedImporters
 
 private func options(_ settings: [String: String] = [:], validation: Double = 0) -> ImportOptions {
@@ -155,6 +156,72 @@ struct SampleLinesImporterTests {
         #expect(
             importError { _ = try SampleLinesImporter(root: folder.url, options: options(["window": "wide"])) } != nil
         )
+    }
+
+    @Test func `a folder of DICOM files is a volume in the order of places, for JSON lines and for CSV`() throws {
+        let folder = try MadeFolder()
+        // By name the order is a, b, c; in the patient it is c, a, b.
+        for (index, name) in ["c", "a.dcm", "1.2.3"].enumerated() {
+            var builder = DICOMBuilder(
+                rows: 4,
+                columns: 3,
+                frames: [[UInt16](repeating: [0, 40, 120][index], count: 12)]
+            )
+            builder.setPlane(position: [0, 0, 2 * Double(index)])
+            try folder.write(builder.data(), to: "ct/\(name)")
+        }
+        try folder.write(#"{"task": "rg", "image": "ct", "answer": "all"}"# + "\n", to: "s.jsonl")
+        try folder.write("image,label\nct,x\n", to: "t.csv")
+        for name in ["json-lines", "csv"] {
+            let importer = try ImporterRegistry.standard.entry(named: name)
+                .importer(root: folder.url, options: options(["window": "100/200"]))
+            var report = ImportReport()
+            let image = try #require(try importer.checkedImport(faults: .refuse, report: &report).samples.first?.image)
+            #expect(image.volume == VolumeReference(slices: 3, spacing: 2, axis: .axial), "\(name)")
+            #expect(try image.pictures.map { try importer.picture($0).pixels[0] } == [0, 51, 153], "\(name)")
+            // Files of any name are part of what the result depends on.
+            #expect(Set(try importer.sourceFiles().map(\.path)).isSuperset(of: ["ct/c", "ct/a.dcm", "ct/1.2.3"]))
+        }
+        // Two series in a folder are no volume.
+        var other = DICOMBuilder(rows: 4, columns: 3, frames: [[UInt16](repeating: 0, count: 12)])
+        other.set(0x0020_000E, "UI", .text("1.2.3.9"))
+        try folder.write(other.data(), to: "ct/d")
+        let (dataset, report) = try runImport("csv", folder.url)
+        #expect(dataset.samples.isEmpty)
+        #expect(report.tallies["row"]?.skipped.keys.first?.hasPrefix("the image cannot be read") == true)
+    }
+
+    @Test func `files of volumes are volumes with the setting, a pair of NIfTI files among them`() throws {
+        let folder = try MadeFolder()
+        try folder.write(nifti, to: "a.nii")
+        var pair = NIfTIBuilder(shape: [3, 4, 5], voxels: (0..<60).map { Int16($0 / 12 * 100) })
+        pair.isSingleFile = false
+        try folder.write(pair.data(), to: "b.hdr")
+        try folder.write(pair.voxelData(), to: "b.img")
+        try folder.writePicture("c.png")
+        try folder.write("image,label\na.nii,x\nb.hdr,y\nc.png,x\n", to: "t.csv")
+        try folder.write(
+            ["\"a.nii\"", "\"b.img\"", "\"c.png\"", #"{"path": "a.nii", "volume": false}"#].enumerated().map {
+                #"{"id": "\#($0.offset)", "task": "rg", "image": \#($0.element), "answer": "all"}"# + "\n"
+            }.joined(),
+            to: "s.jsonl"
+        )
+        for name in ["csv", "json-lines"] {
+            let slices = try runImport(name, folder.url).dataset.samples.map { $0.image?.volume?.slices }
+            #expect(slices.allSatisfy { $0 == nil }, "\(name)")
+            let volumes = try runImport(name, folder.url, options: options(["volumes": "true"])).dataset.samples
+            #expect(volumes.map { $0.image?.volume?.slices }.prefix(3) == [5, 5, nil], "\(name)")
+            #expect(volumes.count == 3 || volumes[3].image?.volume == nil)
+            #expect(importError { _ = try runImport(name, folder.url, options: options(["volumes": "2"])) } != nil)
+            let pair = try #require(volumes[1].image)
+            let importer = try ImporterRegistry.standard.entry(named: name)
+                .importer(root: folder.url, options: options(["window": "200/400"]))
+            #expect(try pair.pictures.map { try importer.picture($0).pixels[0] } == [0, 64, 128, 191, 255], "\(name)")
+            // The middle slice of the pair, where it is no volume.
+            let middle = ImageReference(path: pair.path, width: 3, height: 4)
+            #expect(try importer.picture(middle).width == 3)
+            #expect(try Set(importer.sourceFiles().map(\.path)).isSuperset(of: ["a.nii", "b.hdr", "b.img"]))
+        }
     }
 
     @Test func `volumes that are none, and boxes that leave theirs, are counted`() throws {

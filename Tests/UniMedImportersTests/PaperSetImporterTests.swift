@@ -369,11 +369,39 @@ struct PathVQAImporterTests {
         #expect(error.description.contains("train_qa.pkl") && error.description.contains(expected), "\(error)")
     }
 
-    @Test func `the parquet form is refused with the way to convert it`() throws {
+    @Test(arguments: ParquetFixture.forms)
+    func `the Parquet form of the hub is read, its pictures from their rows`(form: String) throws {
         let folder = try MadeFolder()
-        try folder.write("PAR1", to: "data/train-00000-of-00007.parquet")
-        let error = try #require(importError { _ = try runImport("path-vqa", folder.url) })
-        #expect(error.description.contains("qas/<split>/<split>_qa.pkl"))
+        let place = form.hasPrefix("zstd") ? "" : "data/"
+        for split in ["train-00000-of-00002", "train-00001-of-00002", "validation", "test-00000-of-00001-abc"] {
+            try folder.write(Data(contentsOf: ParquetFixture.url(form)), to: "\(place)\(split).parquet")
+        }
+        let (dataset, report) = try runImport("path-vqa", folder.url)
+        // Of 30 rows two have no picture, one no question and one no answer; two rows share a picture.
+        #expect(report.tallies["vqa"]?.found == 120 && report.tallies["vqa"]?.imported == 104)
+        #expect(report.tallies["vqa"]?.skipped == ["no image": 8, "no question": 4, "no answer": 4])
+        #expect(report.tallies["image"]?.imported == 45)
+        #expect(dataset.samples.count { $0.split == .train } == 52 && dataset.samples.count { $0.split == .test } == 26)
+        let rows = try ParquetFixture.rows()
+        let importer = try ImporterRegistry.standard.entry(named: "path-vqa").importer(root: folder.url)
+        var other = ImportReport()
+        #expect(try importer.importSamples(report: &other) == dataset)
+        for sample in dataset.samples {
+            let number = try #require(sample.id.split(separator: "-").last.flatMap { Int($0) })
+            let row = rows[number - 1]
+            #expect(sample.question == row.question && sample.answer == row.answer)
+            #expect(sample.choices == (row.answer == "yes" ? ["yes", "no"] : nil))
+            let image = try #require(sample.image)
+            #expect(image.width == 6 && image.height == 4 && sample.group == image.path)
+            #expect(try importer.picture(image) == ImageDecoder.decode(data: #require(row.picture), name: "row"))
+        }
+        #expect(try importer.sourceFiles().count == 4)
+        // Backwards as well: pages are found by their rows.
+        let images = dataset.samples.compactMap(\.image)
+        for image in images.reversed() { _ = try importer.picture(image) }
+        let data = try DatasetPreparation(importers: [importer], imageSize: 4, threadCount: 2)
+            .prepare(into: folder.file("out")).data
+        #expect(data.images.count == 15 && data.images.fileCount == 45 && data.samples.count == 104)
     }
 }
 

@@ -86,6 +86,7 @@ struct RecipeTests {
         let rate = recipe.training.learningRate
         #expect(rate.peak == 1e-5 && rate.lowest == 1e-7)
         #expect(recipe.data.imageSize == 224 && recipe.data.rates == .proportional && recipe.data.balance == .samples)
+        #expect(recipe.data.faults == .skip)
         #expect(recipe.training.gradientClipping == nil && recipe.training.accumulation == 1)
         #expect(recipe.training.dropout == DropoutRates() && recipe.training.lengthExponent == 0)
         #expect(recipe.precision == .bfloat16 && recipe.weights.frozenType == .bfloat16)

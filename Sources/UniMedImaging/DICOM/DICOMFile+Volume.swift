@@ -8,7 +8,8 @@ extension DICOMFile {
         return layout.frames / 2
     }
 
-    private var hasFramePlaces: Bool {
+    /// Whether frames have places in the patient.
+    var hasFramePlaces: Bool {
         let place = [Step(sequence: .frameFunctionalGroups, item: 0), Step(sequence: .planePosition, item: 0)]
         return numbers(.imagePosition, in: place) != nil || numbers(.gridFrameOffsets) != nil
     }

@@ -3,12 +3,11 @@ public import Foundation
 
 /// A DICOM file: its elements, and its frames as stored values.
 ///
-/// Data sets and RLE, JPEG and JPEG-LS pixel data are read by DCMTK, JPEG 2000 by OpenJPEG. DCMTK is the reference
-/// implementation of the standard, kept by its makers and patched in Debian, and reads every transfer syntax but those
-/// of JPEG 2000; GDCM and ITK, which read these as well, have open faults of memory safety in the versions that Debian 12
-/// has. In front of both stand checks of our own: the structure of the data set is walked before DCMTK sees it (lengths
-/// inside what holds them, sequences of a sane depth), and the header of each code stream is compared with Rows, Columns
-/// and Samples per Pixel before its decoder takes memory.
+/// Data sets and RLE, JPEG and JPEG-LS pixel data are read by DCMTK, JPEG 2000 by OpenJPEG. DCMTK is kept by its
+/// makers, reads every transfer syntax that is in use but those of JPEG 2000, and is a small dependency beside ITK. In
+/// front of both stand checks of our own: the structure of the data set is walked before DCMTK sees it (lengths inside
+/// what holds them, sequences of a sane depth), and the header of each code stream is compared with Rows, Columns and
+/// Samples per Pixel before its decoder takes memory.
 ///
 /// Errors name the file and the element; they never hold a value from the file that could name a person. A file may be
 /// read from several threads at once.

@@ -30,6 +30,10 @@ public struct DICOMSeries: Sendable {
         public let technical: DICOMTechnicalFields
         /// Why its pixels may tell who the patient is.
         public let pixelRisks: [DICOMFile.PixelRisk]
+        /// The first window that the file names; `nil` where it has none.
+        public let window: GrayWindow?
+        /// Whether small values are meant to be white (MONOCHROME1).
+        public let isInverted: Bool
         let plane: DICOMFile.Plane?
         let instanceNumber: Int
     }
@@ -162,6 +166,8 @@ public struct DICOMSeries: Sendable {
             frameCount: layout.frames,
             technical: DICOMTechnicalFields(file),
             pixelRisks: file.pixelRisks,
+            window: file.windows(frame: layout.frames / 2).first,
+            isInverted: file.text(.photometricInterpretation) == "MONOCHROME1",
             plane: plane,
             instanceNumber: Int(number.clamped(to: -1e9...1e9))
         )

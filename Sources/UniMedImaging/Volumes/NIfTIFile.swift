@@ -52,6 +52,12 @@ struct NIfTIHeader {
         return bytes.count >= 12 && bytes[4..<8].elementsEqual([0x6E, 0x2B, 0x32, 0])
     }
 
+    /// Whether bytes are the header of a NIfTI pair, whose voxels are in another file.
+    static func hasPairSignature(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        if bytes.count >= 348, bytes[344..<348].elementsEqual([0x6E, 0x69, 0x31, 0]) { return true }
+        return bytes.count >= 12 && bytes[4..<8].elementsEqual([0x6E, 0x69, 0x32, 0])
+    }
+
     init(_ bytes: UnsafeRawBufferPointer, name: String) throws(ImagingError) {
         func fault(_ detail: String) -> ImagingError { ImagingError(.malformed, file: name, detail: detail) }
         guard bytes.count >= 348 else { throw fault("the NIfTI header is truncated") }
@@ -173,16 +179,37 @@ public struct NIfTIFile: Sendable {
     /// What errors call the file.
     public let name: String
 
+    private static let pairEndings = [".hdr", ".img", ".hdr.gz", ".img.gz"]
+    /// The most bytes of a header, compressed or not, that are read to tell a pair.
+    private static let maximumHeaderCount = 1 << 20
+
+    /// The path of a pair's files without their endings; `nil` for a file of another name.
+    private static func pairStem(_ url: URL) -> String? {
+        pairEndings.first { url.lastPathComponent.hasSuffix($0) }.map { String(url.path.dropLast($0.count)) }
+    }
+
+    /// Whether a file is one of a pair of `.hdr` and `.img`, by its name and the content of the header.
+    public static func isPair(_ url: URL) -> Bool {
+        guard let stem = pairStem(url) else { return false }
+        for path in [stem + ".hdr", stem + ".hdr.gz"] {
+            guard let file = FileHandle(forReadingAtPath: path) else { continue }
+            defer { try? file.close() }
+            guard let start = try? file.read(upToCount: maximumHeaderCount),
+                let header = try? VolumeData.inflated(start, name: path)
+            else { return false }
+            return header.withUnsafeBytes { NIfTIHeader.hasPairSignature($0) }
+        }
+        return false
+    }
+
     /// Opens a file; of a pair, either.
     ///
     /// - Throws: ``ImagingError`` with the file's path.
     public init(contentsOf url: URL) throws(ImagingError) {
-        let endings = [".hdr", ".img", ".hdr.gz", ".img.gz"]
-        guard let ending = endings.first(where: { url.lastPathComponent.hasSuffix($0) }) else {
+        guard let stem = Self.pairStem(url) else {
             self = try NIfTIFile(data: VolumeData.read(url), name: url.path)
             return
         }
-        let stem = String(url.path.dropLast(ending.count))
         let first = try Self.content(stem, ".hdr")
         let header = try Self.header(first, name: stem + ".hdr")
         try self.init(

@@ -1,6 +1,7 @@
 public import Foundation
 
-/// Reads volumes of any format: NIfTI, NRRD, DICOM with several frames, or a folder with one DICOM series.
+/// Reads volumes of any format: NIfTI (of a pair either file), NRRD, DICOM with several frames, or a folder with one
+/// DICOM series.
 public enum VolumeFile {
     /// Reads a volume and turns its slices as they would stand in DICOM files.
     ///
@@ -17,6 +18,7 @@ public enum VolumeFile {
             }
             return try series[0].volume()
         }
+        if NIfTIFile.isPair(url) { return standing(try NIfTIFile(contentsOf: url).volume()) }
         let data: Data
         do {
             data = try Data(contentsOf: url, options: .mappedIfSafe)
@@ -32,13 +34,28 @@ public enum VolumeFile {
         }
     }
 
-    /// Whether a file's content is that of a format of volumes: NIfTI or NRRD.
+    /// Whether a file's content is that of a volume: NIfTI, NRRD, or DICOM with several frames that have places.
     public static func isVolume(_ url: URL) -> Bool {
+        if NIfTIFile.isPair(url) { return true }
         guard let file = try? FileHandle(forReadingFrom: url) else { return false }
         defer { try? file.close() }
         guard let start = try? file.read(upToCount: 1024) else { return false }
         let format = start.withUnsafeBytes { ImageFormat(signatureOf: $0) }
+        if format == .dicom {
+            guard let dicom = try? DICOMFile(contentsOf: url), let layout = try? dicom.pixelLayout() else {
+                return false
+            }
+            return layout.frames > 1 && dicom.hasFramePlaces
+        }
         return format == .nifti || format == .nrrd
+    }
+
+    /// Whether a file begins as a DICOM file does.
+    public static func isDICOM(_ url: URL) -> Bool {
+        guard let file = try? FileHandle(forReadingFrom: url) else { return false }
+        defer { try? file.close() }
+        guard let start = try? file.read(upToCount: 132) else { return false }
+        return start.withUnsafeBytes { ImageFormat(signatureOf: $0) } == .dicom
     }
 
     private static func standing(_ volume: ImageVolume) -> ImageVolume {

@@ -20,9 +20,13 @@ public struct DataConfiguration: Codable, Sendable, Equatable {
     ///
     /// Default: every sample is as likely as any other.
     public var balance: SampleBalance
+    /// What becomes of things in the data sets that are at fault.
+    ///
+    /// Default: they are skipped and counted.
+    public var faults: FaultPolicy
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case root, sets, imageSize, rates, balance
+        case root, sets, imageSize, rates, balance, faults
     }
 
     /// Makes a configuration.
@@ -31,13 +35,15 @@ public struct DataConfiguration: Codable, Sendable, Equatable {
         sets: [DatasetConfiguration],
         imageSize: Int = 224,
         rates: TaskRates = .proportional,
-        balance: SampleBalance = .samples
+        balance: SampleBalance = .samples,
+        faults: FaultPolicy = .skip
     ) {
         self.root = root
         self.sets = sets
         self.imageSize = imageSize
         self.rates = rates
         self.balance = balance
+        self.faults = faults
     }
 
     /// Reads a configuration.
@@ -48,6 +54,7 @@ public struct DataConfiguration: Codable, Sendable, Equatable {
         imageSize = try container.decode(.imageSize, default: 224)
         rates = try container.decode(.rates, default: CodableTaskRates(.proportional)).value
         balance = try container.decode(.balance, default: .samples)
+        faults = try container.decode(.faults, default: .skip)
         try container.require(!sets.isEmpty, .sets, "names no data set")
         let names = sets.map(\.dataset)
         if let twice = names.first(where: { name in names.count { $0 == name } > 1 }) {
@@ -64,6 +71,7 @@ public struct DataConfiguration: Codable, Sendable, Equatable {
         try container.encode(imageSize, forKey: .imageSize)
         try container.encode(CodableTaskRates(rates), forKey: .rates)
         try container.encode(balance, forKey: .balance)
+        try container.encode(faults, forKey: .faults)
     }
 }
 

@@ -82,7 +82,62 @@ struct ImageBenchmark {
             peer: peer == nil ? nil : perPicture(theirs),
             goal: .speed(atLeast: 2, as: "as fast as Pillow and NumPy in one process")
         )
-        return Outcome(results: [result], notes: notes(result, files, threads, pillow, difference, peaks))
+        var notes = notes(result, files, threads, pillow, difference, peaks)
+        notes.append(try openingNote(temporary))
+        return Outcome(results: [result], notes: notes)
+    }
+
+    // MARK: Many files
+
+    /// The number of image files of a large folder of prepared data.
+    private static let manyFiles = 140_000
+    /// What opening it may take more than opening a small one; a table of its paths on the heap takes 32 MB.
+    private static let openingLimit = 1e6
+    private static let openingCount = 8
+
+    /// Opens the paths of many image files and measures what that takes.
+    ///
+    /// - Throws: ``Failure`` when it is more than opening a few takes.
+    private func openingNote(_ folder: URL) throws -> String {
+        let few = try openingBytes(1000, folder.appendingPathComponent("few"))
+        let many = try openingBytes(Self.manyFiles, folder.appendingPathComponent("many"))
+        let megabytes = String(format: "%.1f MB", max(0, many.memory) / 1e6)
+        guard many.memory - max(0, few.memory) < Self.openingLimit else {
+            throw Failure.failed("opening \(Self.manyFiles) image files takes \(megabytes) of memory")
+        }
+        return "Opening the paths of \(Self.manyFiles) image files takes \(megabytes) of memory (of 1000, "
+            + String(format: "%.1f MB) and %.0f ms; ", max(0, few.memory) / 1e6, many.seconds * 1000)
+            + String(format: "their table has %.0f bytes a file on the disk.", many.diskBytes / Double(Self.manyFiles))
+    }
+
+    private func openingBytes(
+        _ count: Int,
+        _ folder: URL
+    ) throws -> (memory: Double, seconds: Double, diskBytes: Double) {
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        func path(_ number: Int) -> String { "images/patient-\(number / 4)/study-\(number / 2)/\(number).png" }
+        var writer = ImageShardWriter(folder: folder, size: 1)
+        for number in 0..<count {
+            let shade = UInt8(number % 200)
+            // The digest only has to tell the pictures apart.
+            _ = try writer.append([shade, shade, shade], digest: "\(shade)", dataset: "benchmark", path: path(number))
+        }
+        try writer.finish()
+        // Opened several times: what the heap has free after writing is not enough to hide tables in.
+        let before = Self.heapBytes()
+        let start = ContinuousClock.now
+        let openings = try (0..<Self.openingCount).map { _ in try ImageShards(opening: folder) }
+        let seconds = (ContinuousClock.now - start) / .seconds(1) / Double(Self.openingCount)
+        let memory = (Self.heapBytes() - before) / Double(Self.openingCount)
+        for number in stride(from: 0, to: count, by: 97) {
+            let images = openings[number % Self.openingCount]
+            guard images.position(dataset: "benchmark", path: path(number)) == number % 200 else {
+                throw Failure.failed("the picture of image file \(number) of \(count) is not found")
+            }
+        }
+        let table = folder.appendingPathComponent("images.index")
+        let size = try table.resourceValues(forKeys: [.fileSizeKey]).fileSize ?? 0
+        return (memory, seconds, Double(size))
     }
 
     private func notes(
@@ -182,9 +237,14 @@ struct ImageBenchmark {
         try? "5".write(toFile: "/proc/self/clear_refs", atomically: false, encoding: .utf8)
     }
 
-    private static func peakBytes() -> Double {
+    /// The resident memory that is not a mapped file's.
+    private static func heapBytes() -> Double { statusBytes("RssAnon:") }
+
+    private static func peakBytes() -> Double { statusBytes("VmHWM:") }
+
+    private static func statusBytes(_ name: String) -> Double {
         let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-        let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        let line = status.split(separator: "\n").first { $0.hasPrefix(name) }
         let kilobytes = line.flatMap { Double($0.split(whereSeparator: { $0 == " " || $0 == "\t" })[1]) }
         return (kilobytes ?? .nan) * 1024
     }

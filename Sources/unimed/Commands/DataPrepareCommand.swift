@@ -1,7 +1,7 @@
 public import ArgumentParser
 import Foundation
-import UniMedData
-public import UniMedImporters
+public import UniMedData
+import UniMedImporters
 import UniMedTraining
 
 /// `unimed data prepare`: data sets in their original layouts become a folder that training reads.
@@ -56,10 +56,12 @@ struct DataPrepareCommand: ParsableCommand {
 
     @Option(
         name: .long,
-        help:
-            "What becomes of things in the data that are at fault: skip (and count them) or refuse (the first is an error)."
+        help: """
+            What becomes of things in the data that are at fault: skip (and count them) or refuse (the first is an \
+            error). Default: what the recipe says in data.faults, otherwise skip.
+            """
     )
-    var faults = FaultPolicy.skip
+    var faults: FaultPolicy?
 
     @Flag(
         name: .long,
@@ -132,7 +134,7 @@ struct DataPrepareCommand: ParsableCommand {
             importers: importers,
             imageSize: imageSize,
             threadCount: ProcessInfo.processInfo.activeProcessorCount,
-            faults: faults,
+            faults: faults ?? .skip,
             showsNames: names
         )
     }

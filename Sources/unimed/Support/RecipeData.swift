@@ -14,10 +14,10 @@ struct RecipeData {
     /// The importers of the recipe's data sets and how their pictures are kept.
     ///
     /// - Parameters:
-    ///   - faults: What becomes of things in the data sets that are at fault.
+    ///   - faults: What becomes of things in the data sets that are at fault; `nil` is what the recipe says.
     ///   - showsNames: Whether the error of such a thing names it.
     /// - Throws: `Failure` or `ImportError` that name the data set and the field.
-    func preparation(faults: FaultPolicy = .skip, showsNames: Bool = false) throws -> DatasetPreparation {
+    func preparation(faults: FaultPolicy? = nil, showsNames: Bool = false) throws -> DatasetPreparation {
         let names = recipe.data.sets.map(\.dataset)
         if let unknown = roots.byName.keys.sorted().first(where: { !names.contains($0) }) {
             throw Failure.badInput(
@@ -28,7 +28,7 @@ struct RecipeData {
             importers: recipe.data.sets.map { try importer(of: $0) },
             imageSize: recipe.data.imageSize,
             threadCount: ProcessInfo.processInfo.activeProcessorCount,
-            faults: faults,
+            faults: faults ?? recipe.data.faults,
             showsNames: showsNames
         )
     }
