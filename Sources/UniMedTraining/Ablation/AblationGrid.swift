@@ -214,7 +214,7 @@ public struct AblationGrid: Sendable, Equatable {
         }
         recipe.seed = seed
         recipe.name = "\(row.name)-seed-\(seed)"
-        var keyed = recipe
+        var keyed = AblationGrid.located(recipe, in: row.recipeFolder)
         keyed.name = "run"
         // What does not change the model may change between parts of a run.
         keyed.threads = nil
@@ -230,22 +230,35 @@ public struct AblationGrid: Sendable, Equatable {
         pretraining?.checkpointEvery = 1
         pretraining?.logEvery = 1
         let stages = [
-            try json(recipe.data), try json(recipe.tokenizer), try json(recipe.model.vision),
-            try pretraining.map { value throws(RecipeError) in try json(value) } ?? "", recipe.weights.vision ?? "",
-            recipe.precision.rawValue, recipe.device, "\(stagesSeed)", row.recipeFolder.path,
+            try json(keyed.data), try json(keyed.tokenizer), try json(keyed.model.vision),
+            try pretraining.map { value throws(RecipeError) in try json(value) } ?? "", keyed.weights.vision ?? "",
+            keyed.precision.rawValue, keyed.device, "\(stagesSeed)",
         ]
         return Run(
             rows: [row.name],
             seed: seed,
             recipe: recipe,
             recipeFolder: row.recipeFolder,
-            key: AblationGrid.key([try json(keyed), row.recipeFolder.path, "\(stagesSeed)"]),
+            key: AblationGrid.key([try json(keyed), "\(makesStages ? stagesSeed : 0)"]),
             stagesKey: makesStages || sharesFeatures ? AblationGrid.key(stages) : nil,
             stagesSeed: stagesSeed,
             featuresKey: AblationGrid.key([
-                "\(recipe.training.views)", "\(seed)", try json(recipe.features), try json(recipe.data),
+                "\(recipe.training.views)", "\(seed)", try json(keyed.features), try json(keyed.data),
             ])
         )
+    }
+
+    /// The recipe without where its data are, which their own key stands for, and with whole paths of its other files.
+    private static func located(_ recipe: Recipe, in folder: URL) -> Recipe {
+        func whole(_ path: String) -> String { URL(fileURLWithPath: path, relativeTo: folder).standardizedFileURL.path }
+        var recipe = recipe
+        recipe.data.root = nil
+        for index in recipe.data.sets.indices { recipe.data.sets[index].path = nil }
+        if case .file(let path) = recipe.tokenizer { recipe.tokenizer = .file(whole(path)) }
+        recipe.weights.vision = recipe.weights.vision.map(whole)
+        recipe.weights.language = recipe.weights.language.map(whole)
+        recipe.features.folder = recipe.features.folder.map(whole)
+        return recipe
     }
 
     private func json(_ value: some Encodable) throws(RecipeError) -> String {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Torch
 import UniMedData
 import UniMedEvaluation
 import UniMedMetrics

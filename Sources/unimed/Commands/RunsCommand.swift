@@ -61,8 +61,8 @@ struct RunsListCommand: ParsableCommand {
 struct RunsShowCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "show", abstract: "Show a run and its scores.")
 
-    @Argument(help: "The run.")
-    var run: String
+    @Argument(help: ArgumentHelp("The run.", valueName: "run"))
+    var name: String
 
     @Flag(name: .long, help: "Also print the resolved recipe.")
     var recipe = false
@@ -71,7 +71,7 @@ struct RunsShowCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let details = try RunDetails(run, in: file.open())
+        let details = try RunDetails(name, in: file.open())
         if output.json { return try Terminal.output(json: details) }
         let width = details.facts.map(\.label.count).max() ?? 0
         for fact in details.facts {

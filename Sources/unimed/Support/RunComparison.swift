@@ -57,10 +57,12 @@ enum RunTable {
         let all = [headings] + lines
         let widths = headings.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
         return all.map { line in
-            line.enumerated().map { column, cell in
+            var text = line.enumerated().map { column, cell in
                 let padding = String(repeating: " ", count: widths[column] - cell.count)
                 return wordColumns?.contains(column) ?? true ? cell + padding : padding + cell
-            }.joined(separator: "  ").replacing(/ +$/, with: "")
+            }.joined(separator: "  ")
+            while text.last == " " { text.removeLast() }
+            return text
         }.joined(separator: "\n")
     }
 }
@@ -152,7 +154,7 @@ struct RunComparison: Encodable {
         }
     }
 
-    /// The page with a plot for each loss that more than no run has.
+    /// The page, with a plot of each loss that a run has.
     func page() -> ComparisonPage {
         let series = ["loss"] + MedicalTask.allCases.map { "loss/\($0.rawValue)" }
         let figures = series.compactMap { name -> ReportFigure? in
