@@ -23,7 +23,9 @@ public final class RunStore: Sendable {
     public init(at file: URL, creating: Bool = true, patience: Double = 20) throws(RunStoreError) {
         self.file = file
         if !FileManager.default.fileExists(atPath: file.path) {
-            guard creating else { throw RunStoreError(.fileSystem, "no such file; no run is recorded", file: file.path) }
+            guard creating else {
+                throw RunStoreError(.fileSystem, "no such file; no run is recorded", file: file.path)
+            }
             do {
                 try FileManager.default.createDirectory(
                     at: file.deletingLastPathComponent(),

@@ -53,7 +53,10 @@ struct AblationTests {
         let shared = try FileManager.default.contentsOfDirectory(atPath: folder.path("out/shared"))
         #expect(shared.count == 1)
         let runs = try FileManager.default.contentsOfDirectory(atPath: folder.path("out/runs"))
-        #expect(runs.count == 4 && runs.allSatisfy { !FileManager.default.fileExists(atPath: folder.path("out/runs/\($0)/vision")) })
+        #expect(
+            runs.count == 4
+                && runs.allSatisfy { !FileManager.default.fileExists(atPath: folder.path("out/runs/\($0)/vision")) }
+        )
 
         let again = try Program.run(Self.arguments(folder))
         #expect(again.status == 0 && again.output == all.output, "\(again.errors)")
@@ -66,7 +69,9 @@ struct AblationTests {
         let names = recorded.prefix(2).map(\.id)
         let compared = try Program.run(["runs", "compare"] + names + ["--store", folder.path("runs.sqlite")])
         #expect(compared.status == 0 && compared.output.contains("seed"), "\(compared.errors)")
-        let page = try Program.run(["runs", "page", "-o", folder.path("page.html"), "--store", folder.path("runs.sqlite")])
+        let page = try Program.run([
+            "runs", "page", "-o", folder.path("page.html"), "--store", folder.path("runs.sqlite"),
+        ])
         #expect(page.status == 0, "\(page.errors)")
         let html = try String(contentsOfFile: folder.path("page.html"), encoding: .utf8)
         #expect(html.contains("mlp-seed-1") && html.contains("Settings that differ"))
@@ -84,7 +89,9 @@ struct AblationTests {
         func hasCheckpoint() -> Bool {
             let runs = (try? FileManager.default.contentsOfDirectory(atPath: folder.path("out/runs"))) ?? []
             return runs.contains { run in
-                let names = try? FileManager.default.contentsOfDirectory(atPath: folder.path("out/runs/\(run)/checkpoints"))
+                let names = try? FileManager.default.contentsOfDirectory(
+                    atPath: folder.path("out/runs/\(run)/checkpoints")
+                )
                 return names?.contains { $0.hasPrefix("step") } ?? false
             }
         }

@@ -12,7 +12,8 @@ struct AblationTableTests {
     )
 
     /// Predictions of a classification of which the first `right` of ten are right.
-    private static func file(_ right: Int, dataset: String = "made", leaks: [String]? = []) throws -> PredictionScorer.File
+    private static func file(_ right: Int, dataset: String = "made", leaks: [String]? = []) throws
+        -> PredictionScorer.File
     {
         let records = try (0..<10).map { index -> PredictionRecord in
             let reference = index % 2 == 0 ? "liver" : "heart"
@@ -79,10 +80,15 @@ struct AblationTableTests {
     @Test func `every form is written, with its own marks escaped`() throws {
         let table = try Self.table()
         let latex = try table.written(as: .latex)
-        #expect(latex.contains("Connectors\\_1") && latex.contains("70.00 $\\pm$ 14.14") && latex.contains("\\multicolumn{5}"))
+        #expect(
+            latex.contains("Connectors\\_1") && latex.contains("70.00 $\\pm$ 14.14")
+                && latex.contains("\\multicolumn{5}")
+        )
         let html = try table.written(as: .html)
         #expect(html.contains("<th colspan=\"5\">Experts</th>") && html.contains("70.00 ± 14.14"))
-        let csv = try table.written(as: .csv).split(separator: "\n").map { $0.split(separator: ",", omittingEmptySubsequences: false) }
+        let csv = try table.written(as: .csv).split(separator: "\n").map {
+            $0.split(separator: ",", omittingEmptySubsequences: false)
+        }
         #expect(csv.allSatisfy { $0.count == csv[0].count } && csv.count > 2)
         let kept = try JSONDecoder().decode(AblationTable.self, from: Data(try table.written(as: .json).utf8))
         #expect(kept == table)

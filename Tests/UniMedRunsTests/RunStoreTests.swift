@@ -78,7 +78,10 @@ struct RunStoreTests {
         do {
             let store = try RunStore(at: folder.store)
             try store.record(run("aaaa11"), recipe: recipe(), curves: [curve])
-            try store.record(evaluation("e1", of: "aaaa11"), scores: [score("e1", "bleu1", 0.5), score("e1", "f1", 0.7)])
+            try store.record(
+                evaluation("e1", of: "aaaa11"),
+                scores: [score("e1", "bleu1", 0.5), score("e1", "f1", 0.7)]
+            )
         }
         let store = try RunStore(at: folder.store, creating: false)
         #expect(try store.runs() == [run("aaaa11")])

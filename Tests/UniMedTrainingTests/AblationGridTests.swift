@@ -59,7 +59,8 @@ struct AblationGridTests {
         #expect(grid.rows[1].recipe.model.connector != grid.rows[0].recipe.model.connector)
     }
 
-    @Test func `rows with the same recipe share their runs, and all runs the same data and vision transformer`() throws {
+    @Test func `rows with the same recipe share their runs, and all runs the same data and vision transformer`() throws
+    {
         let runs = try load(Self.grid).runs()
         #expect(runs.map(\.rows) == [["mlp"], ["mlp"], ["cmoe", "again"], ["cmoe", "again"]])
         #expect(runs.map(\.seed) == [1, 2, 1, 2] && runs.map(\.recipe.seed) == [1, 2, 1, 2])

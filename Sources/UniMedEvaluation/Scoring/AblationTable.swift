@@ -229,7 +229,8 @@ public struct AblationTable: Codable, Sendable, Equatable {
         return ReportSheet(
             title: "Each row's main metrics, and beside its baseline",
             headings: [
-                "Row", "Data set", "Task", "Metric", "n", "Skipped", "Unparsable", "Leaks", "Value", "SD", "95% interval",
+                "Row", "Data set", "Task", "Metric", "n", "Skipped", "Unparsable", "Leaks", "Value", "SD",
+                "95% interval",
                 "Baseline", "Difference", "95% interval", "p", "Gain",
             ],
             lines: lines,
@@ -250,7 +251,9 @@ public struct AblationTable: Codable, Sendable, Equatable {
             )
         }
         if seeds.count > 1 {
-            notes.append("± is the standard deviation over the seeds \(seeds.map(String.init).joined(separator: ", ")).")
+            notes.append(
+                "± is the standard deviation over the seeds \(seeds.map(String.init).joined(separator: ", "))."
+            )
         }
         for row in rows where row.seeds != seeds {
             let missing = seeds.filter { !row.seeds.contains($0) }.map(String.init).joined(separator: ", ")

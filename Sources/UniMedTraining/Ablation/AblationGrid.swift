@@ -166,7 +166,8 @@ public struct AblationGrid: Sendable, Equatable {
         try require(!rows.isEmpty, "rows", "there is none")
         for (field, names) in [("name", [name]), ("rows", rows.map(\.name))] {
             for name in names {
-                let isName = !name.isEmpty && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_".contains($0)) }
+                let isName =
+                    !name.isEmpty && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_".contains($0)) }
                 try require(isName, field, "expected letters, digits, - and _, found '\(name)'")
             }
         }

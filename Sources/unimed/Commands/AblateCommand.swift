@@ -116,7 +116,9 @@ struct AblateCommand: ParsableCommand {
         for (index, run) in plan.runs.enumerated() {
             let rows = run.rows.joined(separator: " = ")
             let folder = URL(fileURLWithPath: run.folder).relativePath
-            Terminal.output("\(index + 1). \(rows), seed \(run.seed): \(run.state.rawValue), \(run.steps) steps, \(folder)")
+            Terminal.output(
+                "\(index + 1). \(rows), seed \(run.seed): \(run.state.rawValue), \(run.steps) steps, \(folder)"
+            )
         }
         let shared = Set(plan.runs.compactMap(\.shared)).count
         let done = plan.runs.count { $0.state == .evaluated }

@@ -24,7 +24,7 @@ struct RunsCommand: ParsableCommand {
 /// The store that is read.
 struct StoreFileOptions: ParsableArguments {
     @Option(name: .long, help: "The file in which runs and scores are recorded.", completion: .file())
-    var store = RunStore.standardPath
+    var store = RunStore.usualPath
 
     func open() throws -> RunStore { try RunStore(at: URL(fileURLWithPath: store), creating: false) }
 }
@@ -83,7 +83,9 @@ struct RunsShowCommand: ParsableCommand {
                 "\n\(head.command) of \(head.recorded): \(head.predictionCount) predictions"
                     + (head.split.map { " (\($0))" } ?? "") + ", SHA-256 \(head.predictionsDigest.prefix(16))"
             )
-            let headings = ["Data set", "Task", "Subset", "Metric", "n", "Skipped", "Unparsable", "Leaks", "Value", "95%"]
+            let headings = [
+                "Data set", "Task", "Subset", "Metric", "n", "Skipped", "Unparsable", "Leaks", "Value", "95%",
+            ]
             let lines = evaluation.scores.map { score in
                 [
                     score.dataset, score.task, score.subset, RunTable.title(score.metric), "\(score.n)",

@@ -185,7 +185,7 @@ final class AblationJob {
             } catch let error as TrainingError where [.notFinite, .outOfMemory, .tensor].contains(error.kind) {
                 Terminal.note("\(name): failed: \(oneLine(error))")
                 failures.append(Failed(run: name, reason: oneLine(error)))
-            } catch where Outcome(error) == .interrupted {
+            } catch  where Outcome(error) == .interrupted {
                 try check(finished: index, of: selected.count)
                 throw error
             }

@@ -6,10 +6,15 @@ import UniMedMetrics
 import UniMedRuns
 import UniMedTraining
 
+extension RunStore {
+    /// The store unless the command line names one: that of the environment, or the standard one.
+    static var usualPath: String { ProcessInfo.processInfo.environment["UNIMED_STORE"] ?? standardPath }
+}
+
 /// Where runs and scores are recorded.
 struct StoreOptions: ParsableArguments {
     @Option(name: .long, help: "The file in which runs and scores are recorded.", completion: .file())
-    var store = RunStore.standardPath
+    var store = RunStore.usualPath
 
     @Flag(name: .long, help: "Record nothing.")
     var noStore = false
