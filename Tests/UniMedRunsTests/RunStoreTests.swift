@@ -157,7 +157,7 @@ struct RunStoreTests {
         #expect(try RunStore(at: file).runs().count == 20)
     }
 
-    @Test func `a missing store, another file and a later version are told`() throws {
+    @Test func `a missing store and a file that is none are told`() throws {
         let missing = #expect(throws: RunStoreError.self) { try RunStore(at: folder.store, creating: false) }
         #expect(missing?.kind == .fileSystem)
         let other = folder.url.appendingPathComponent("other.sqlite")

@@ -288,8 +288,8 @@ public final class TrainingRun {
 
     /// Computes the features of all pictures and views, or opens them when that is done.
     ///
-    /// Features of the run's own folder are made anew when what they depend on changes; those of a folder that the recipe
-    /// names, which other runs may use, are not: that is an error.
+    /// Features of the run's own folder, or of its shared stages, are made anew when what they depend on changes; those of
+    /// a folder that the recipe names, which other runs may use, are not: that is an error.
     ///
     /// - Parameter rebuilding: Whether features of a folder that the recipe names are made anew too.
     /// - Returns: `nil` when it was asked to stop, there are no pictures, or the recipe keeps no features.
@@ -309,7 +309,7 @@ public final class TrainingRun {
             preprocessing: preprocessing,
             plan: viewPlan(data),
             dtype: recipe.features.precision.dtype,
-            mismatch: rebuilding || (recipe.features.folder == nil && stages == nil) ? .rebuild : .refuse,
+            mismatch: rebuilding || recipe.features.folder == nil ? .rebuild : .refuse,
             control: control,
             progress: progress
         )
