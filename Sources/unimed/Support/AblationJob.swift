@@ -210,7 +210,12 @@ final class AblationJob {
         }
         let options = options(recipe)
         let evaluation = folder.appendingPathComponent("evaluation")
-        if try EvaluationJob.kept(data, options: options, folder: evaluation, modelFolder: folder) != nil { return }
+        if let kept = try EvaluationJob.kept(data, options: options, folder: evaluation, modelFolder: folder) {
+            guard !refusesLeaks || kept.leaks?.isEmpty == true else {
+                throw Failure.failed("--refuse-leaks: \(evaluation.path) has samples of the training split")
+            }
+            return
+        }
         try Interruption.check()
         var job = EvaluationJob(
             checkpoint: try ModelCheckpoint.load(from: folder, device: recipe.torchDevice),
