@@ -200,65 +200,9 @@ struct Rotation : torch::autograd::Function<Rotation> {
     }
 };
 
-// MARK: Sums of few outer products
-
-/// `target[o, i] = Σ_r gradient[r, o] · x[r, i]` for the rows `begin..<end` of a target whose rows begin at 64 bytes.
-///
-/// What is written is not read again soon: it goes past the caches, and the target is not read before it is written, which
-/// a general product does.
-CT_VECTORIZED
-void sumOuterRows(const float *gradient, int64_t gradientStride, const float *x, int64_t xStride, int64_t rows, float *target, int64_t targetStride, int64_t begin, int64_t end, int64_t width) {
-    typedef float Lane __attribute__((vector_size(64)));
-    typedef float LooseLane __attribute__((vector_size(64), aligned(4)));
-    constexpr int64_t tile = 512, lanes = 4, step = 16 * lanes;
-    for (int64_t left = 0; left < width; left += tile) {
-        const int64_t right = std::min(left + tile, width);
-        for (int64_t o = begin; o < end; ++o) {
-            float *line = target + o * targetStride;
-            int64_t i = left;
-            for (; i + step <= right; i += step) {
-                Lane sums[lanes] = {};
-                for (int64_t r = 0; r < rows; ++r) {
-                    const float factor = gradient[r * gradientStride + o];
-                    const float *values = x + r * xStride + i;
-                    for (int64_t lane = 0; lane < lanes; ++lane) sums[lane] += factor * *reinterpret_cast<const LooseLane *>(values + 16 * lane);
-                }
-                for (int64_t lane = 0; lane < lanes; ++lane) __builtin_nontemporal_store(sums[lane], reinterpret_cast<Lane *>(line + i + 16 * lane));
-            }
-            for (; i < right; ++i) {
-                float sum = 0;
-                for (int64_t r = 0; r < rows; ++r) sum += gradient[r * gradientStride + o] * x[r * xStride + i];
-                line[i] = sum;
-            }
-        }
-    }
-#if defined(__x86_64__)
-    __builtin_ia32_sfence();
-#endif
-}
-
 bool hasKernel(const at::Tensor &x) { return x.is_cpu() && (x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kFloat); }
 
 }  // namespace
-
-bool ctorch::sumOuterProducts(const at::Tensor &gradient, const at::Tensor &x, const at::Tensor &target) {
-    // More rows are a product that pays for its reads; a small target is better kept in the caches.
-    constexpr int64_t mostRows = 16, fewestBytes = 8 << 20;
-    const int64_t rows = x.size(0), height = target.size(0), width = target.size(1);
-    for (const auto *each : {&gradient, &x, &target}) {
-        if (!each->is_cpu() || each->scalar_type() != at::kFloat || each->stride(1) != 1) return false;
-    }
-    if (rows < 1 || rows > mostRows || height * width * 4 < fewestBytes || target.stride(0) % 16 != 0) return false;
-    auto *to = target.mutable_data_ptr<float>();
-    if (reinterpret_cast<uintptr_t>(to) % 64 != 0) return false;
-    const auto *from = elements<float>(gradient);
-    const auto *values = elements<float>(x);
-    const int64_t fromStride = gradient.stride(0), valuesStride = x.stride(0), toStride = target.stride(0);
-    at::parallel_for(0, height, std::max<int64_t>(1, (1 << 18) / width), [&](int64_t begin, int64_t end) {
-        sumOuterRows(from, fromStride, values, valuesStride, rows, to, toStride, begin, end, width);
-    });
-    return true;
-}
 
 extern "C" {
 

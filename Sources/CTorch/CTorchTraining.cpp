@@ -122,8 +122,7 @@ struct GroupedLinear : torch::autograd::Function<GroupedLinear> {
             }
             if (forWeight.defined()) {
                 auto target = forWeight.select(0, index);
-                const auto rows = x.narrow(0, start, sizes[group]);
-                if (!sumOuterProducts(part, rows, target)) at::mm_out(target, part.t(), rows);
+                at::mm_out(target, part.t(), x.narrow(0, start, sizes[group]));
             }
             if (forBias.defined()) {
                 auto target = forBias.select(0, index);

@@ -66,10 +66,4 @@ inline int32_t guarded(Body &&body) noexcept {
     }
 }
 
-/// Sets `target[o, i]` to `Σ_r gradient[r, o] · x[r, i]` where that is faster than a product: a large target on the CPU and few
-/// rows.
-///
-/// Returns whether it did.
-bool sumOuterProducts(const at::Tensor &gradient, const at::Tensor &x, const at::Tensor &target);
-
 }  // namespace ctorch

@@ -31,6 +31,8 @@ public struct PredictionRecord: Codable, Sendable, Equatable {
     public var choices: [String]?
     /// The annotated box in pixels of the original image (rec).
     public var box: BoundingBox?
+    /// The slices that the annotated box spans, in a volume (rec).
+    public var boxSlices: SliceRange?
     /// The picture and its size before any resizing.
     public var image: ImageReference?
     /// The log-likelihood of each of ``choices`` as the whole answer, where it was asked for.
@@ -53,13 +55,14 @@ public struct PredictionRecord: Codable, Sendable, Equatable {
         baselineScores = record.baselineScore?.values
         choices = sample.choices
         box = sample.task == .referringExpressionComprehension ? sample.box : nil
+        boxSlices = sample.task == .referringExpressionComprehension ? sample.boxSlices : nil
         image = sample.task == .referringExpressionComprehension ? sample.image : nil
         self.choiceScores = choiceScores
     }
 
     private enum CodingKeys: String, CodingKey {
         case id, dataset, task, group, instruction, prediction, reference, scores, isParsed, baseline, baselineScores
-        case choices, box, image, choiceScores, leaks
+        case choices, box, boxSlices, image, choiceScores, leaks
     }
 
     /// Reads a line; one that was written by others needs `id`, `dataset`, `task`, `prediction` and `reference` alone.
@@ -78,6 +81,7 @@ public struct PredictionRecord: Codable, Sendable, Equatable {
         baselineScores = try container.decodeIfPresent([Metric: Double].self, forKey: .baselineScores)
         choices = try container.decodeIfPresent([String].self, forKey: .choices)
         box = try container.decodeIfPresent(BoundingBox.self, forKey: .box)
+        boxSlices = try container.decodeIfPresent(SliceRange.self, forKey: .boxSlices)
         image = try container.decodeIfPresent(ImageReference.self, forKey: .image)
         choiceScores = try container.decodeIfPresent([Double].self, forKey: .choiceScores)
         leaks = try container.decodeIfPresent([LeakKind].self, forKey: .leaks)

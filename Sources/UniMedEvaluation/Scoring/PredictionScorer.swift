@@ -280,6 +280,7 @@ struct PartScores {
             group: record.group,
             image: record.image,
             box: record.box,
+            boxSlices: record.boxSlices,
             choices: record.choices,
             answer: record.task == .referringExpressionComprehension ? "" : record.reference
         )

@@ -96,11 +96,11 @@ public final class RouterNetwork: Module {
         let hidden: Tensor
         switch (taskWeight, tokenWeight, images.taskTokens) {
         case (let taskWeight?, let tokenWeight?, let taskTokens?):
-            let task = try half(taskWeight, of: taskTokens, bias: bias)  // [images, hidden]
+            let task = try taskTokens.linear(taskWeight.cast(to: tokens.dtype), bias: bias)  // [images, hidden]
             hidden = try tokens.linear(tokenWeight.cast(to: tokens.dtype)) + task.unsqueeze(1)
         case (let taskWeight?, nil, let taskTokens?):
             // [images, 1, hidden]
-            hidden = try half(taskWeight, of: taskTokens, bias: bias).unsqueeze(1)
+            hidden = try taskTokens.linear(taskWeight.cast(to: tokens.dtype), bias: bias).unsqueeze(1)
         case (nil, let tokenWeight?, _):
             hidden = try tokens.linear(tokenWeight.cast(to: tokens.dtype), bias: bias)
         default:
@@ -111,15 +111,5 @@ public final class RouterNetwork: Module {
             )
         }
         return try output(hidden.gelu())
-    }
-
-    /// The task's half of the first layer: one row for each image, so that the gradient of its weight is a sum of few outer
-    /// products.
-    private func half(_ weight: Parameter, of taskTokens: Tensor, bias: Tensor) throws(TorchError) -> Tensor {
-        try taskTokens.groupedLinear(
-            weight.cast(to: taskTokens.dtype).unsqueeze(0),
-            bias: bias.unsqueeze(0),
-            sizes: [taskTokens.size(0)]
-        )
     }
 }

@@ -147,7 +147,7 @@ struct BenchCommand: ParsableCommand {
             return
         }
         let device = try parsedDevice(device)
-        let hasPeer = only.contains { [.operations, .training, .connector, .images].contains($0) }
+        let hasPeer = only.contains { [.operations, .training, .connector, .images, .metrics].contains($0) }
         let peer = try (hasPeer ? PeerProcess.python() : nil).map {
             try PeerProcess(python: $0, script: URL(fileURLWithPath: "Benchmarks/peer/peer.py"))
         }
