@@ -8,6 +8,7 @@ let strict: [SwiftSetting] = [
 ]
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let mustache = Target.Dependency.product(name: "Mustache", package: "swift-mustache")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
@@ -43,12 +44,14 @@ let package = Package(
             targets: [
                 "UniMedData", "UniMedTokenizers", "UniMedMetrics", "UniMedTasks", "UniMedImaging", "UniMedImporters",
                 "UniMedModel", "UniMedTraining", "UniMedEvaluation", "UniMedReportMetrics", "UniMedAnalysis",
-                "UniMedReports",
+                "UniMedReports", "UniMedRuns",
             ]
         ),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        // Needs Debian's libsqlite3-dev.
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
     ],
@@ -97,6 +100,8 @@ let package = Package(
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         room("UniMedImporters", ["UniMedData", "UniMedImaging", "CZip", "CZlib", "CZstd"]),
         room("UniMedReports", ["UniMedData", "UniMedMetrics", mustache]),
+        // Runs and their scores in one SQLite file: knows of both no more than texts and numbers.
+        room("UniMedRuns", [grdb]),
         room(
             "UniMedReportMetrics",
             ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedMetrics", "CZlib"]
@@ -145,7 +150,7 @@ let package = Package(
                 "Torch", "TorchNN", "TorchCheckpoints", "UniMedData", "UniMedTokenizers", "UniMedMetrics",
                 "UniMedTasks",
                 "UniMedImaging", "UniMedImporters", "UniMedModel", "UniMedTraining", "UniMedEvaluation",
-                "UniMedReportMetrics", "UniMedAnalysis", "UniMedReports",
+                "UniMedReportMetrics", "UniMedAnalysis", "UniMedReports", "UniMedRuns",
                 argumentParser,
             ],
             swiftSettings: strict
@@ -166,6 +171,7 @@ let package = Package(
             exclude: ["Fixtures"]
         ),
         tests(of: "UniMedReports", ["UniMedData", "UniMedMetrics"]),
+        tests(of: "UniMedRuns"),
         tests(
             of: "UniMedReportMetrics",
             ["Torch", "TorchNN", "TorchCheckpoints", "UniMedTokenizers", "UniMedMetrics"],
@@ -194,7 +200,7 @@ let package = Package(
                 "UniMedEvaluation", "UniMedMetrics", "UniMedTokenizers", "UniMedTesting",
             ]
         ),
-        .testTarget(name: "EndToEndTests", dependencies: ["UniMedData"], swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", dependencies: ["UniMedData", "UniMedRuns"], swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx20

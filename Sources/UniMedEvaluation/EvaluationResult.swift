@@ -37,6 +37,9 @@ public struct PredictionRecord: Codable, Sendable, Equatable {
     public var image: ImageReference?
     /// The log-likelihood of each of ``choices`` as the whole answer, where it was asked for.
     public var choiceScores: [Double]?
+    /// By what the sample stands in the training split of the model, none for an unseen one; `nil` where it was not
+    /// checked.
+    public var leaks: [LeakKind]?
 
     init(_ record: EvaluationRecord, instruction: String, sample: Sample, choiceScores: [Double]? = nil) {
         id = record.sampleID
@@ -59,7 +62,7 @@ public struct PredictionRecord: Codable, Sendable, Equatable {
 
     private enum CodingKeys: String, CodingKey {
         case id, dataset, task, group, instruction, prediction, reference, scores, isParsed, baseline, baselineScores
-        case choices, box, boxSlices, image, choiceScores
+        case choices, box, boxSlices, image, choiceScores, leaks
     }
 
     /// Reads a line; one that was written by others needs `id`, `dataset`, `task`, `prediction` and `reference` alone.
@@ -81,6 +84,7 @@ public struct PredictionRecord: Codable, Sendable, Equatable {
         boxSlices = try container.decodeIfPresent(SliceRange.self, forKey: .boxSlices)
         image = try container.decodeIfPresent(ImageReference.self, forKey: .image)
         choiceScores = try container.decodeIfPresent([Double].self, forKey: .choiceScores)
+        leaks = try container.decodeIfPresent([LeakKind].self, forKey: .leaks)
     }
 }
 

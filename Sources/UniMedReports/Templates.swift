@@ -12,6 +12,7 @@ enum Templates {
 
     private static let page = template(source)
     private static let dataPage = template(dataSource)
+    private static let comparisonPage = template(comparisonSource)
 
     private static func template(_ source: String) -> MustacheTemplate {
         MustacheContentTypes.register(EscapedText(), named: "ESCAPED")
@@ -25,6 +26,41 @@ enum Templates {
     static func render(_ content: [String: Any]) -> String { page.render(content) }
 
     static func renderData(_ content: [String: Any]) -> String { dataPage.render(content) }
+
+    static func renderComparison(_ content: [String: Any]) -> String { comparisonPage.render(content) }
+
+    private static let comparisonSource = """
+        <!DOCTYPE html>
+        <html lang="en">
+        <head>
+        <meta charset="utf-8">
+        <meta name="viewport" content="width=device-width, initial-scale=1">
+        <meta name="color-scheme" content="light dark">
+        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+        <title>{{title}}</title>
+        <style>{{{style}}}</style>
+        </head>
+        <body>
+        <main>
+        <h1>{{title}}</h1>
+        {{#omitted}}<p class="note"><strong>This page has no plots.</strong> {{.}}</p>{{/omitted}}
+        {{#notes}}<p class="note">{{.}}</p>
+        {{/notes}}
+        {{#tables}}<section>
+        <h2>{{title}}</h2>
+        <div class="scroll"><table>
+        <thead><tr>{{#headings}}<th class="{{kind}}">{{text}}</th>{{/headings}}</tr></thead>
+        <tbody>{{#lines}}<tr>{{#cells}}<td class="{{kind}}">{{text}}</td>{{/cells}}</tr>
+        {{/lines}}</tbody></table></div>
+        </section>
+        {{/tables}}
+        {{#figures}}<figure><h3>{{title}}</h3>{{{svg}}}<figcaption>{{caption}}</figcaption></figure>
+        {{/figures}}
+        </main>
+        </body>
+        </html>
+
+        """
 
     private static let dataSource = """
         <!DOCTYPE html>

@@ -14,7 +14,8 @@ struct UniMedCommand: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             DemoCommand.self, DataCommand.self, TrainCommand.self, EvaluateCommand.self, ScoreCommand.self,
-            AskCommand.self, AnalyzeCommand.self, DescribeCommand.self, ImportCommand.self, ExportCommand.self,
+            AblateCommand.self, RunsCommand.self, AskCommand.self, AnalyzeCommand.self, DescribeCommand.self,
+            ImportCommand.self, ExportCommand.self,
             CheckpointCommand.self, BenchCommand.self,
         ]
     )

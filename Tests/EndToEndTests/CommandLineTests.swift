@@ -8,7 +8,8 @@ struct CommandLineTests {
         [], ["demo"], ["data"], ["data", "prepare"], ["data", "browse"], ["data", "stats"], ["data", "verify"],
         ["train"], ["evaluate"],
         ["ask"], ["analyze"], ["describe"], ["bench"], ["import"], ["export"], ["checkpoint"],
-        ["checkpoint", "inspect"],
+        ["checkpoint", "inspect"], ["score"], ["ablate"], ["runs"], ["runs", "list"], ["runs", "show"],
+        ["runs", "compare"], ["runs", "delete"], ["runs", "page"],
     ]
 
     @Test(arguments: commands)
@@ -18,7 +19,7 @@ struct CommandLineTests {
         #expect(result.output.contains("USAGE: unimed"))
         #expect(result.output.contains("OVERVIEW:"))
         #expect(result.errors.isEmpty)
-        if !command.isEmpty, command != ["data"], command != ["checkpoint"] {
+        if !command.isEmpty, command != ["data"], command != ["checkpoint"], command != ["runs"] {
             #expect(result.output.contains("OPTIONS:"))
         }
     }
@@ -31,6 +32,7 @@ struct CommandLineTests {
     @Test(arguments: [
         ["fly"], ["train"], ["train", "a.yaml", "--steps", "none"], ["describe", "a.yaml", "--fast"],
         ["ask", "-m", "x", "-t", "poetry"], ["data", "prepare", "-o", "x"],
+        ["ablate", "a.yaml"], ["ablate", "a.yaml", "-o", "x"], ["runs", "compare", "one"],
     ])
     func `bad usage ends with status 2 and one line`(arguments: [String]) throws {
         let result = try Program.run(arguments)

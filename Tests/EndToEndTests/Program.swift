@@ -48,6 +48,8 @@ struct Program {
         var environment = ProcessInfo.processInfo.environment
         environment["LD_LIBRARY_PATH"] = nil
         environment["OMP_NUM_THREADS"] = "1"
+        environment["UNIMED_STORE"] =
+            FileManager.default.temporaryDirectory.appendingPathComponent("unimed-e2e.sqlite").path
         process.environment = environment
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = try FileHandle(forWritingTo: outputFile)

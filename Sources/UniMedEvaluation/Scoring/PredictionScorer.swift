@@ -165,6 +165,16 @@ public struct PredictionScorer: Sendable {
         return rows
     }
 
+    /// How many samples are leaks of each kind; `nil` where one of them was not checked.
+    private static func leaks(_ records: [PredictionRecord]) -> [LeakKind: Int]? {
+        var counts: [LeakKind: Int] = [:]
+        for record in records {
+            guard let leaks = record.leaks else { return nil }
+            for kind in leaks { counts[kind, default: 0] += 1 }
+        }
+        return counts
+    }
+
     private func row(
         of key: EvaluationTable.Key,
         _ subset: ScoreReport.Subset,
@@ -197,6 +207,7 @@ public struct PredictionScorer: Sendable {
             skipped: subset == .all ? runs.first?.skipped.map { $0[key] ?? 0 } : nil,
             unparsable: scored.map(\.unparsable),
             leftOut: scored.first?.leftOut ?? 0,
+            leaks: PredictionScorer.leaks(records.first ?? []),
             primary: primary,
             cells: cells.sorted { ($0.metric == primary ? 0 : 1) < ($1.metric == primary ? 0 : 1) },
             classes: scored.first?.classes ?? []

@@ -83,6 +83,8 @@ public struct ScoreReport: Codable, Sendable, Equatable {
         public var unparsable: [Int]
         /// How many reports of the first run were left out of the corpus metrics because a text is empty.
         public var leftOut: Int
+        /// How many samples stand in the training split of the first run's model, by kind; `nil` where it was not checked.
+        public var leaks: [LeakKind: Int]?
         /// The metric that stands for the task: in the paper's ablations, and in the gain.
         public var primary: Metric
         /// The metrics, the primary one first.

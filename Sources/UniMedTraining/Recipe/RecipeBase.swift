@@ -18,7 +18,7 @@ struct RecipeBase {
     static let key = "base"
     private static let replacingTag = "!replace"
     /// As the decoder's own: what a scalar is, the type that is read from it says.
-    private static let resolver = Resolver.basic.appending(.merge)
+    static let resolver = Resolver.basic.appending(.merge)
 
     /// The recipe with what its bases say.
     let node: Node
@@ -73,6 +73,27 @@ struct RecipeBase {
 
     private static func url(of path: String, in folder: URL) -> URL {
         (path.hasPrefix("/") ? URL(fileURLWithPath: path) : folder.appendingPathComponent(path)).standardizedFileURL
+    }
+
+    /// A recipe's file under layers of changes, each in the form of a recipe with a base.
+    ///
+    /// - Parameters:
+    ///   - file: The recipe, which paths in the layers are relative to as well.
+    ///   - layers: Mappings, the uppermost last.
+    /// - Throws: ``RecipeError`` that names the field and what is wrong.
+    static func recipe(at file: URL, under layers: [Node]) throws(RecipeError) -> Recipe {
+        var node = try RecipeBase(Recipe.text(of: file), file: file.path).node
+        for layer in layers {
+            guard layer.mapping != nil else {
+                throw RecipeError("expected a mapping of settings", file: file.path, field: "overrides")
+            }
+            node = merge(node, layer)
+        }
+        do {
+            return try YAMLDecoder().decode(Recipe.self, from: node)
+        } catch {
+            throw RecipeError(decoding: error, file: file.path)
+        }
     }
 
     // MARK: Merging

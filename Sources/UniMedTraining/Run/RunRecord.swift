@@ -17,6 +17,25 @@ struct RunRecord: Codable, Sendable {
     var dataKey: String?
     var tokenizerDigest: String?
     var featuresKey: String?
+    /// Of the images, studies and texts of the training split, whose digests are in a file of their own.
+    var trainingSplit: Digests?
+    /// Where the stages before the joint training were made, if not here.
+    var stages: Stages?
+
+    /// What the file of the training split's digests holds.
+    struct Digests: Codable, Sendable {
+        var images: Int
+        var studies: Int
+        var texts: Int
+        /// The SHA-256 of the file.
+        var sha256: String
+    }
+
+    /// Stages that other runs have a part in.
+    struct Stages: Codable, Sendable {
+        var folder: String
+        var seed: UInt64
+    }
 
     static let fileName = "run.json"
 
@@ -36,6 +55,9 @@ struct RunRecord: Codable, Sendable {
         device = recipe.device
         precision = recipe.precision.rawValue
         threads = Runtime.threadCount
+        // What a continued run made is not made again.
+        dataKey = earlier?.dataKey
+        trainingSplit = earlier?.trainingSplit
     }
 
     /// The commit of the sources in the current folder; `nil` where there is no repository or no git.

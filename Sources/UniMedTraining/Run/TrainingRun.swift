@@ -40,6 +40,9 @@ public final class TrainingRun {
     /// The run's folder.
     public let folder: URL
 
+    /// Stages that other runs have a part in; `nil` makes all of them in the run's folder.
+    public let stages: SharedStages?
+
     private var record: RunRecord
 
     /// Makes the folder and writes the resolved recipe into it; sets the number of threads.
@@ -47,8 +50,15 @@ public final class TrainingRun {
     /// - Parameters:
     ///   - recipeFolder: The folder that the recipe's paths are relative to.
     ///   - folder: Made when it is not there; an earlier run of the recipe is continued.
+    ///   - stages: Where the stages before the joint training are, if runs share them.
     /// - Throws: ``TrainingError`` when the folder cannot be written, or the device cannot be used.
-    public init(recipe: Recipe, recipeFolder: URL, folder: URL) throws(TrainingError) {
+    public init(
+        recipe: Recipe,
+        recipeFolder: URL,
+        folder: URL,
+        stages: SharedStages? = nil
+    ) throws(TrainingError) {
+        self.stages = stages
         self.recipe = recipe
         self.recipeFolder = recipeFolder
         self.folder = folder
@@ -57,6 +67,7 @@ public final class TrainingRun {
             if let threads = recipe.threads { try Runtime.setThreadCount(threads) }
         }
         record = RunRecord(recipe, folder: folder)
+        record.stages = stages.map { RunRecord.Stages(folder: $0.folder.path, seed: $0.seed) }
         try RunFolder.create(folder)
         let yaml = try training { try recipe.yaml() }
         try training {
@@ -85,7 +96,7 @@ public final class TrainingRun {
         progress: ProgressHandler = { _ in }
     ) throws(TrainingError) -> any CheckpointTokenizer {
         try check(data)
-        let stage = folder.appendingPathComponent("tokenizer")
+        let stage = stageFolder.appendingPathComponent("tokenizer")
         let file = stage.appendingPathComponent(ModelCheckpoint.tokenizerName)
         let tokenizer: any CheckpointTokenizer
         switch recipe.tokenizer {
@@ -126,7 +137,7 @@ public final class TrainingRun {
             let sample = data.samples[index]
             let definition = TaskRegistry.definition(of: sample.task)
             try training {
-                texts.append(try definition.instruction(for: sample, templateSeed: recipe.seed))
+                texts.append(try definition.instruction(for: sample, templateSeed: stageSeed))
                 texts.append(try definition.target(for: sample))
             }
         }
@@ -224,7 +235,7 @@ public final class TrainingRun {
         progress: ProgressHandler = { _ in }
     ) throws(TrainingError) -> TrainingOutcome {
         guard let configuration = recipe.visionPretraining else { return .finished(step: 0) }
-        let stage = folder.appendingPathComponent("vision")
+        let stage = stageFolder.appendingPathComponent("vision")
         let file = stage.appendingPathComponent("vision.safetensors")
         let key = try visionKey(configuration, data: data)
         if StageKey.read(stage) != key || !FileManager.default.fileExists(atPath: file.path) {
@@ -236,7 +247,7 @@ public final class TrainingRun {
                 recipe: recipe.data,
                 preprocessing: preprocessing,
                 configuration: configuration,
-                seed: SeededGenerator.derivedSeed(from: recipe.seed, label: "vision"),
+                seed: SeededGenerator.derivedSeed(from: stageSeed, label: "vision"),
                 key: key,
                 folder: stage
             )
@@ -267,7 +278,7 @@ public final class TrainingRun {
         let parts = [
             "vision 1", data.key, try json(keyed), try json(recipe.model.vision), try json(unplaced(recipe.data)),
         ]
-        return Self.key(parts + ["\(recipe.seed)", recipe.precision.rawValue, "\(ImagePreprocessing.version)"])
+        return Self.key(parts + ["\(stageSeed)", recipe.precision.rawValue, "\(ImagePreprocessing.version)"])
     }
 
     /// How the recipe's pictures become pixels.
@@ -277,8 +288,8 @@ public final class TrainingRun {
 
     /// Computes the features of all pictures and views, or opens them when that is done.
     ///
-    /// Features of the run's own folder are made anew when what they depend on changes; those of a folder that the recipe
-    /// names, which other runs may use, are not: that is an error.
+    /// Features of the run's own folder, or of its shared stages, are made anew when what they depend on changes; those of
+    /// a folder that the recipe names, which other runs may use, are not: that is an error.
     ///
     /// - Parameter rebuilding: Whether features of a folder that the recipe names are made anew too.
     /// - Returns: `nil` when it was asked to stop, there are no pictures, or the recipe keeps no features.
@@ -307,10 +318,13 @@ public final class TrainingRun {
         return cache
     }
 
-    /// The folder of the cached features: the run's, unless the recipe names one.
+    /// The folder of the cached features: the run's or that of its shared stages, unless the recipe names one.
     public var featureFolder: URL {
-        recipe.features.folder.map { resolve($0) } ?? folder.appendingPathComponent("features")
+        recipe.features.folder.map { resolve($0) } ?? stages?.features ?? folder.appendingPathComponent("features")
     }
+
+    private var stageFolder: URL { stages?.folder ?? folder }
+    private var stageSeed: UInt64 { stages?.seed ?? recipe.seed }
 
     /// The features of pictures as the recipe says: cached or computed; `nil` when there are no pictures or it was asked to
     /// stop.
@@ -381,6 +395,24 @@ public final class TrainingRun {
         case interrupted(TrainingOutcome)
     }
 
+    /// Keeps what the model is trained on as digests, by which evaluation finds samples that it has seen.
+    private func recordTrainingSplit(_ data: PreparedData) throws(TrainingError) {
+        let file = folder.appendingPathComponent(TrainingSplit.fileName)
+        let digests = record.trainingSplit
+        let isThere = digests != nil && record.dataKey == data.key && FileManager.default.fileExists(atPath: file.path)
+        guard !isThere else { return }
+        try training {
+            let split = TrainingSplit(of: data)
+            try split.write(to: folder)
+            record.trainingSplit = RunRecord.Digests(
+                images: split.images.count,
+                studies: split.studies.count,
+                texts: split.texts.count,
+                sha256: try DataFile.digest(of: file).sha256
+            )
+        }
+    }
+
     /// The model with its final frozen weights, and its tokenizer.
     private func prepare(
         _ data: PreparedData,
@@ -389,6 +421,7 @@ public final class TrainingRun {
         progress: ProgressHandler
     ) throws(TrainingError) -> Preparation {
         try check(data)
+        try recordTrainingSplit(data)
         record.dataKey = data.key
         try writeRecord()
         let tokenizer = try trainTokenizer(data, progress: progress)

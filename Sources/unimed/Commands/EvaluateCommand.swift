@@ -17,6 +17,9 @@ struct EvaluateCommand: ParsableCommand {
             Every answer is kept as it comes: the same command, started again after it was stopped or killed, does not ask \
             it again. Processes share the work with --shard 1/2 and --shard 2/2 in folders of their own; `unimed score` \
             takes their predictions together.
+
+            Samples whose image, study or text stands in the training split of the model's run are counted as leaks in \
+            every report; --refuse-leaks ends instead.
             """
     )
 
@@ -61,6 +64,9 @@ struct EvaluateCommand: ParsableCommand {
     @Flag(name: .long, help: "Also compute the likelihood of each choice of a closed set, for ROC curves.")
     var scoreChoices = false
 
+    @Flag(name: .long, help: "End where samples stand in the training split of the model, instead of counting them.")
+    var refuseLeaks = false
+
     @Option(
         name: .shortAndLong,
         help: "The folder of the files. Default: evaluation/ in the checkpoint's folder, evaluation-2-of-4/ for a part."
@@ -70,6 +76,8 @@ struct EvaluateCommand: ParsableCommand {
     @OptionGroup(title: "Scores") var meteor: METEOROptionGroup
 
     @OptionGroup(title: "Generation") var generation: GenerationOptionGroup
+
+    @OptionGroup var store: StoreOptions
 
     @OptionGroup var outputOptions: OutputOptions
 
@@ -88,17 +96,19 @@ struct EvaluateCommand: ParsableCommand {
         options.shard = shard
         options.scoresChoices = scoreChoices
         let name = shard.map { "evaluation-\($0.index)-of-\($0.count)" } ?? "evaluation"
-        let job = EvaluationJob(
+        var job = EvaluationJob(
             checkpoint: model,
             options: options,
             folder: output.map { URL(fileURLWithPath: $0) } ?? folder.appendingPathComponent(name),
             runFolder: folder,
             meteor: try meteor.resources()
         )
+        job.refusesLeaks = refuseLeaks
         let prepared = try PreparedData.open(
             at: preparedFolder(data, ofRun: checkpoint, dataFolder: dataFolder)
         )
         let summary = try job.run(prepared, modelFolder: folder, ProgressPrinter())
+        store.recording?.record(summary, folder: job.folder)
         if outputOptions.json {
             try Terminal.output(json: summary)
         } else {

@@ -50,6 +50,8 @@ struct ScoreCommand: ParsableCommand {
 
     @OptionGroup(title: "Report models") var models: ReportModelOptionGroup
 
+    @OptionGroup var store: StoreOptions
+
     @OptionGroup var outputOptions: OutputOptions
 
     func validate() throws {
@@ -63,10 +65,14 @@ struct ScoreCommand: ParsableCommand {
             resamplingUnit: resample,
             meteor: try meteor.resources()
         )
-        var (files, others) = (try predictions.map(read), try against.map(read))
+        var (files, others) = (
+            try predictions.map(PredictionScorer.File.init(reading:)),
+            try against.map(PredictionScorer.File.init(reading:))
+        )
         let missing = try models.score(&files, &others)
         var report = try scorer.report(files, against: others)
         report.missingModelMetrics = missing
+        store.recording?.record(report, files: predictions.map { URL(fileURLWithPath: $0) }, command: "score")
         let text = try report.written(as: outputOptions.json ? .json : format)
         if let output {
             try AtomicFile.write(Data(text.utf8), to: URL(fileURLWithPath: output))
@@ -74,8 +80,13 @@ struct ScoreCommand: ParsableCommand {
             Terminal.output(text.trimmingCharacters(in: .newlines))
         }
     }
+}
 
-    private func read(_ path: String) throws -> PredictionScorer.File {
+extension ScoreReport.Form: ExpressibleByArgument {}
+
+extension PredictionScorer.File {
+    /// Reads a file of predictions, and beside it which samples were skipped.
+    init(reading path: String) throws {
         struct Summary: Decodable {
             struct Table: Decodable {
                 struct Row: Decodable {
@@ -98,8 +109,6 @@ struct ScoreCommand: ParsableCommand {
                 uniquingKeysWith: +
             )
         }
-        return PredictionScorer.File(name: path, records: records, skipped: skipped)
+        self.init(name: path, records: records, skipped: skipped)
     }
 }
-
-extension ScoreReport.Form: ExpressibleByArgument {}

@@ -33,6 +33,7 @@ struct TrainCommand: ParsableCommand {
     var dataFolder = RunJob.standardDataFolder
 
     @OptionGroup var roots: DataRootOptions
+    @OptionGroup var store: StoreOptions
     @OptionGroup var output: OutputOptions
 
     private struct Result: Encodable {
@@ -63,6 +64,7 @@ struct TrainCommand: ParsableCommand {
         let progress = ProgressPrinter()
         let data = try job.prepare(progress)
         let outcome = try job.train(data, progress)
+        store.recording?.record(run: job.folder)
         let last = try TrainingMetrics.read(from: job.folder).last
         let model = job.folder.appendingPathComponent(TrainingRun.modelFolderName)
         if output.json {

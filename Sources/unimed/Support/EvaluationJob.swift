@@ -22,6 +22,8 @@ struct EvaluationFile: Codable {
     let routing: [TaskRouting]
     /// The same predictions as `unimed score` scores them: corpus metrics of reports, subsets, classes.
     let scores: ScoreReport?
+    /// How many samples stand in the training split of the model's run, by kind; missing where it was not checked.
+    let leaks: [LeakKind: Int]?
 }
 
 /// The evaluation of a model on prepared data, with its files.
@@ -34,8 +36,13 @@ struct EvaluationJob {
     let runFolder: URL?
     /// The data of METEOR's synonyms and paraphrases.
     var meteor = METEORResources()
+    /// Whether samples that the model was trained on are an error.
+    var refusesLeaks = false
+    /// What stands before the name of the work in the bar of progress.
+    var prefix = ""
 
-    private var file: URL { folder.appendingPathComponent("evaluation.json") }
+    private static let fileName = "evaluation.json"
+    private var file: URL { folder.appendingPathComponent(EvaluationJob.fileName) }
 
     /// The result that is there already for the same model, data and options, or a new one.
     func runUnlessDone(
@@ -43,17 +50,28 @@ struct EvaluationJob {
         modelFolder: URL,
         _ progress: ProgressPrinter
     ) throws -> EvaluationFile {
-        let key = try key(data, modelFolder: modelFolder)
-        if let bytes = FileManager.default.contents(atPath: file.path),
-            let kept = try? JSONDecoder().decode(EvaluationFile.self, from: bytes), kept.key == key
-        {
+        if let kept = try EvaluationJob.kept(data, options: options, folder: folder, modelFolder: modelFolder) {
             Terminal.note("evaluation: \(file.lastPathComponent) is there already and fits: used as it is")
             return kept
         }
         return try run(data, modelFolder: modelFolder, progress)
     }
 
-    private func key(_ data: PreparedData, modelFolder: URL) throws -> String {
+    /// The result that is there already for the same model, data and options, without loading the model.
+    static func kept(
+        _ data: PreparedData,
+        options: EvaluationOptions,
+        folder: URL,
+        modelFolder: URL
+    ) throws -> EvaluationFile? {
+        guard let bytes = FileManager.default.contents(atPath: folder.appendingPathComponent(fileName).path),
+            let kept = try? JSONDecoder().decode(EvaluationFile.self, from: bytes),
+            kept.key == (try key(data, options: options, modelFolder: modelFolder))
+        else { return nil }
+        return kept
+    }
+
+    private static func key(_ data: PreparedData, options: EvaluationOptions, modelFolder: URL) throws -> String {
         var hash = SHA256()
         let inner = modelFolder.appendingPathComponent(TrainingRun.modelFolderName)
         let isRun = FileManager.default.fileExists(atPath: inner.path)
@@ -71,6 +89,7 @@ struct EvaluationJob {
         hash.update("\(options.bootstrap) \(options.resamplingUnit)")
         hash.update("\(options.datasets.map { $0.sorted() } ?? []) \(options.shard.map(\.description) ?? "all")")
         hash.update("\(options.scoresChoices)")
+        if let split = try TrainingSplit.find(for: modelFolder) { hash.update("leaks 1 \(split.dataKey)") }
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
         hash.update(String(decoding: try encoder.encode(options.generation), as: UTF8.self))
@@ -85,14 +104,20 @@ struct EvaluationJob {
             options: options,
             input: checkpoint.imageInput
         )
+        let leaks = try leaks(in: data, modelFolder: modelFolder)
         try makeFolder(folder)
-        let key = try key(data, modelFolder: modelFolder)
+        let key = try EvaluationJob.key(data, options: options, modelFolder: modelFolder)
         let log = try PredictionLog(at: folder.appendingPathComponent("answers-\(key.prefix(16)).partial.jsonl"))
         if log.count > 0 { Terminal.note("evaluation: \(log.count) answers are there already and are kept") }
-        let result = try evaluator.evaluate(data, log: log, isCancelled: { Interruption.control.isCancelled }) { step in
-            progress.show("evaluation", step.done, of: step.total, unit: "samples")
+        var result = try evaluator.evaluate(data, log: log, isCancelled: { Interruption.control.isCancelled }) { step in
+            progress.show(prefix + "evaluation", step.done, of: step.total, unit: "samples")
         }
         progress.finish()
+        if let leaks {
+            for index in result.predictions.indices {
+                result.predictions[index].leaks = leaks[SampleName(result.predictions[index])] ?? []
+            }
+        }
         let skipped = Dictionary(
             uniqueKeysWithValues: result.table.rows.map {
                 (EvaluationTable.Key(dataset: $0.dataset, task: $0.task), $0.skipped)
@@ -116,7 +141,8 @@ struct EvaluationJob {
             generatedTokens: result.generatedTokenCount,
             table: result.table,
             routing: result.routing,
-            scores: scores
+            scores: scores,
+            leaks: leaks.map { _ in EvaluationJob.counts(result.predictions.compactMap(\.leaks)) }
         )
         try result.writePredictions(to: folder.appendingPathComponent("predictions.jsonl"))
         let page = try EvaluationPage(
@@ -134,6 +160,60 @@ struct EvaluationJob {
         try AtomicFile.write(try encoder.encode(summary), to: file)
         try log.remove()
         return summary
+    }
+
+    /// What tells a sample from others.
+    private struct SampleName: Hashable {
+        let dataset: String
+        let task: MedicalTask
+        let id: String
+
+        init(_ sample: Sample) { (dataset, task, id) = (sample.dataset, sample.task, sample.id) }
+
+        init(_ record: PredictionRecord) { (dataset, task, id) = (record.dataset, record.task, record.id) }
+    }
+
+    /// By what samples stand in the training split of the model's run; `nil` where that is not known.
+    ///
+    /// - Throws: `Failure` when leaks are refused and there are some, or it is not known.
+    private func leaks(in data: PreparedData, modelFolder: URL) throws -> [SampleName: [LeakKind]]? {
+        guard let split = try TrainingSplit.find(for: modelFolder) else {
+            guard !refusesLeaks else {
+                throw Failure.badInput(
+                    "\(modelFolder.path): no \(TrainingSplit.fileName) of the model's run: whether samples are leaks cannot "
+                        + "be told"
+                )
+            }
+            return nil
+        }
+        if data.images.count > 0, !split.comparesImages(with: data) {
+            let sizes = "\(split.imageSize) and \(data.images.size) pixels a side"
+            guard !refusesLeaks else {
+                throw Failure.badInput(
+                    "--refuse-leaks: the pictures of training and evaluation are kept at \(sizes) and cannot be compared"
+                )
+            }
+            Terminal.note("leaks: pictures kept at \(sizes) cannot be compared; studies and texts are")
+        }
+        let positions = data.indices(split: options.split, tasks: options.tasks).filter { index in
+            options.datasets.map { $0.contains(data.samples[index].dataset) } ?? true
+        }
+        let leaks = split.leaks(of: positions, in: data)
+        let counts = EvaluationJob.counts(Array(leaks.values))
+        if !counts.isEmpty {
+            let text = LeakKind.allCases.compactMap { kind in counts[kind].map { "\($0) by \(kind.rawValue)" } }
+            let problem = "samples that stand in the training split of the model: \(text.joined(separator: ", "))"
+            guard !refusesLeaks else { throw Failure.failed("--refuse-leaks: \(problem)") }
+            Terminal.note("leaks: \(problem); they are counted in every report")
+        }
+        return Dictionary(
+            leaks.map { (SampleName(data.samples[$0.key]), $0.value) },
+            uniquingKeysWith: { first, _ in first }
+        )
+    }
+
+    private static func counts(_ leaks: [[LeakKind]]) -> [LeakKind: Int] {
+        leaks.joined().reduce(into: [:]) { $0[$1, default: 0] += 1 }
     }
 
     private func readMetrics(of run: URL) throws -> [TrainingMetrics] {

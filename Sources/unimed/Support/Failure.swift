@@ -9,6 +9,7 @@ import UniMedImaging
 import UniMedImporters
 import UniMedMetrics
 import UniMedReports
+import UniMedRuns
 import UniMedTasks
 import UniMedTokenizers
 import UniMedTraining
@@ -67,6 +68,8 @@ extension Outcome {
             case .request, .data: self = .badInput
             case .notFinite, .outOfMemory, .tensor, .other: self = .failed
             }
+        case let error as RunStoreError:
+            self = [.busy, .database].contains(error.kind) ? .failed : .badInput
         case let error as ReportError:
             if case .fileSystem = error { self = .badInput } else { self = .failed }
         default: self = UniMedCommand.exitCode(for: error).isSuccess ? .success : .failed

@@ -12,6 +12,10 @@ struct RunJob {
     /// The folder of prepared data, by key.
     let dataFolder: URL
     let roots: DataRoots
+    /// Stages that other runs have a part in.
+    var stages: SharedStages?
+    /// What stands before the names of stages in the bar of progress.
+    var prefix = ""
 
     /// The folder of prepared data unless the command line names another.
     static let standardDataFolder = "runs/data"
@@ -35,7 +39,8 @@ struct RunJob {
         try TrainingRun(
             recipe: recipe,
             recipeFolder: recipeFile.deletingLastPathComponent().absoluteURL,
-            folder: folder
+            folder: folder,
+            stages: stages
         )
     }
 
@@ -49,7 +54,7 @@ struct RunJob {
             if let share = step.metrics["dataWaitShare"], share >= 0.02 {
                 detail += String(format: ", waits for data %.0f%% of the time", share * 100)
             }
-            progress.show(step.stage.title, step.done, of: step.total, unit: step.unit, detail: detail)
+            progress.show(prefix + step.stage.title, step.done, of: step.total, unit: step.unit, detail: detail)
         }
         progress.finish()
         if case .interrupted(let step) = outcome {
