@@ -63,6 +63,9 @@ package final class PicturePathTable: @unchecked Sendable {
     ///
     /// - Throws: ``DataError`` with the path of the index that lists the entries.
     init(_ entries: [Entry], pictureCount: Int, path: String) throws(DataError) {
+        if let wrong = entries.first(where: { !(0..<pictureCount).contains($0.position) }) {
+            throw DataError(.corrupt, "there are \(pictureCount) pictures, none at \(wrong.position)", file: path)
+        }
         let made = Self.encoded(entries, hash: Self.standardHash)
         let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: made.count, alignment: 16)
         copy.copyBytes(from: made)
