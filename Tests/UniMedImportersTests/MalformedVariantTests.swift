@@ -101,7 +101,10 @@ struct MalformedVariantTests {
                 #expect(importError { _ = try prepare(.refuse) }?.description.contains("cannot be read") == true, title)
                 let data = try prepare(.skip)
                 let report = try #require(data.manifest.sources.first?.report)
-                #expect(report.isBalanced && data.verify().isEmpty, title)
+                #expect(report.isBalanced, title)
+                // Some layouts have one file of pictures for both splits.
+                let findings = data.verify().filter { $0.kind != .pictureInSeveralSplits }
+                #expect(findings.map(\.message) == [String](), title)
                 let tally = try #require(report.tallies[kind], title)
                 #expect(tally.found == sound.report.tallies[kind]?.found, title)
                 #expect(tally.skipped.keys.contains { $0.hasPrefix("the image cannot be read") }, title)
