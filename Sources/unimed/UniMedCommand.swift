@@ -23,7 +23,7 @@ struct UniMedCommand: AsyncParsableCommand {
     static func main() async {
         // A reader of our output that goes away is an error of that write, not the end of the program.
         signal(SIGPIPE, SIG_IGN)
-        RuntimeEnvironment.prepare()
+        ThreadWaiting.limitSpinning()
         do {
             var command = try parseAsRoot()
             do {

@@ -15,6 +15,8 @@ final class PeerProcess {
             throw Failure.badInput("\(script.path): no such file; run from the root of the repository")
         }
         process.executableURL = python
+        // As on our side, where the tensor layer asks for them.
+        process.environment = ProcessInfo.processInfo.environment.merging(["THP_MEM_ALLOC_ENABLE": "1"]) { own, _ in own }
         process.arguments = [script.path]
         process.standardInput = input
         process.standardOutput = output
