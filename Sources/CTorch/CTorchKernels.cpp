@@ -1,11 +1,14 @@
-// CPU kernels for what LibTorch composes of many passes over memory: root-mean-square norm and rotary embedding, forward
-// and backward each in one pass. Other devices and types take LibTorch's own operations.
+// CPU kernels for what LibTorch composes of many passes over memory: root-mean-square norm, rotary embedding, the gated unit
+// and attention's softmax, forward and backward each in one pass. Other devices and types take LibTorch's own operations.
 #include "Support.h"
+#include "Vectorized.h"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
+#include <utility>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -14,32 +17,7 @@
 
 using namespace ctorch;
 
-// One body, compiled for several instruction sets and chosen when the program starts.
-#if defined(__x86_64__) && defined(__linux__)
-#define CT_VECTORIZED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CT_VECTORIZED
-#endif
-#define CT_INLINE static inline __attribute__((always_inline))
-
 namespace {
-
-/// A bfloat16 as it lies in memory.
-struct Brain {
-    uint16_t bits;
-};
-
-CT_INLINE float wide(float value) { return value; }
-CT_INLINE float wide(Brain value) { return std::bit_cast<float>(static_cast<uint32_t>(value.bits) << 16); }
-
-CT_INLINE void store(float &to, float value) { to = value; }
-
-/// Rounds to the nearest, ties to even, as LibTorch does; NaN stays NaN.
-CT_INLINE void store(Brain &to, float value) {
-    const auto bits = std::bit_cast<uint32_t>(value);
-    const uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
-    to.bits = static_cast<uint16_t>((bits & 0x7fffffffU) > 0x7f800000U ? 0x7fc0U : rounded);
-}
 
 // MARK: Root-mean-square norm
 
@@ -200,6 +178,250 @@ struct Rotation : torch::autograd::Function<Rotation> {
     }
 };
 
+// MARK: Exponential
+
+/// e to the x within two units of the last place of a float32, in operations that become vector instructions.
+CT_INLINE float exponential(float x) {
+    // Adding 1.5 * 2^23 leaves the nearest integer in the last bits.
+    constexpr float magic = 12582912.0F;
+    const float bounded = x > 88.0F ? 88.0F : x;
+    const float shifted = bounded * 1.44269504F + magic;
+    const float whole = shifted - magic;
+    const float rest = (bounded - whole * 0.693359375F) + whole * 2.12194440e-4F;
+    float y = 1.9875691500e-4F;
+    y = y * rest + 1.3981999507e-3F;
+    y = y * rest + 8.3334519073e-3F;
+    y = y * rest + 4.1665795894e-2F;
+    y = y * rest + 1.6666665459e-1F;
+    y = y * rest + 5.0000001201e-1F;
+    y = y * rest * rest + rest + 1.0F;
+    const auto power = std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(magic) + 127U;
+    const float result = y * std::bit_cast<float>(power << 23);
+    return x < -87.0F ? 0.0F : result;
+}
+
+// MARK: Gated unit
+
+/// `silu(gate) · up` of rows that lie `gateStride` and `upStride` apart.
+template <class T>
+CT_INLINE void gatedForward(const T *gate, int64_t gateStride, const T *up, int64_t upStride, T *y, int64_t rows, int64_t width) {
+    for (int64_t row = 0; row < rows; ++row, gate += gateStride, up += upStride, y += width) {
+        for (int64_t i = 0; i < width; ++i) {
+            const float g = wide(gate[i]);
+            store(y[i], g / (1 + exponential(-g)) * wide(up[i]));
+        }
+    }
+}
+
+template <class T>
+CT_INLINE void gatedBackward(const T *gradient, const T *gate, int64_t gateStride, const T *up, int64_t upStride, T *dGate, T *dUp, int64_t rows, int64_t width) {
+    for (int64_t row = 0; row < rows; ++row, gradient += width, gate += gateStride, up += upStride, dGate += width, dUp += width) {
+        for (int64_t i = 0; i < width; ++i) {
+            const float g = wide(gate[i]), d = wide(gradient[i]);
+            const float sigmoid = 1 / (1 + exponential(-g));
+            store(dGate[i], d * wide(up[i]) * sigmoid * (1 + g * (1 - sigmoid)));
+            store(dUp[i], d * g * sigmoid);
+        }
+    }
+}
+
+CT_VECTORIZED void gatedForwardFloat(const float *g, int64_t gs, const float *u, int64_t us, float *y, int64_t rows, int64_t width) {
+    gatedForward(g, gs, u, us, y, rows, width);
+}
+CT_VECTORIZED void gatedForwardBrain(const Brain *g, int64_t gs, const Brain *u, int64_t us, Brain *y, int64_t rows, int64_t width) {
+    gatedForward(g, gs, u, us, y, rows, width);
+}
+CT_VECTORIZED void gatedBackwardFloat(const float *d, const float *g, int64_t gs, const float *u, int64_t us, float *dg, float *du, int64_t rows, int64_t width) {
+    gatedBackward(d, g, gs, u, us, dg, du, rows, width);
+}
+CT_VECTORIZED void gatedBackwardBrain(const Brain *d, const Brain *g, int64_t gs, const Brain *u, int64_t us, Brain *dg, Brain *du, int64_t rows, int64_t width) {
+    gatedBackward(d, g, gs, u, us, dg, du, rows, width);
+}
+
+/// Rows that are dense in themselves, at whatever distance.
+at::Tensor withDenseRows(const at::Tensor &x) { return x.dim() == 2 && x.stride(1) == 1 ? x : x.contiguous(); }
+
+struct GatedUnit : torch::autograd::Function<GatedUnit> {
+    static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &gateRows, const at::Tensor &upRows) {
+        const auto gate = withDenseRows(gateRows), up = withDenseRows(upRows);
+        const int64_t rows = gate.size(0), width = gate.size(1), gs = gate.stride(0), us = up.stride(0);
+        auto y = at::empty({rows, width}, gate.options());
+        const bool narrow = gate.scalar_type() == at::kBFloat16;
+        const void *g = gate.const_data_ptr(), *u = up.const_data_ptr();
+        void *ys = y.mutable_data_ptr();
+        at::parallel_for(0, rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, width)), [&](int64_t begin, int64_t end) {
+            if (narrow) {
+                gatedForwardBrain(static_cast<const Brain *>(g) + begin * gs, gs, static_cast<const Brain *>(u) + begin * us, us, static_cast<Brain *>(ys) + begin * width, end - begin, width);
+            } else {
+                gatedForwardFloat(static_cast<const float *>(g) + begin * gs, gs, static_cast<const float *>(u) + begin * us, us, static_cast<float *>(ys) + begin * width, end - begin, width);
+            }
+        });
+        context->save_for_backward({gate, up});
+        return y;
+    }
+
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context, torch::autograd::variable_list gradients) {
+        const auto saved = context->get_saved_variables();
+        const auto &gate = saved[0], &up = saved[1];
+        const auto gradient = gradients[0].contiguous();
+        const int64_t rows = gate.size(0), width = gate.size(1), gs = gate.stride(0), us = up.stride(0);
+        auto dGate = at::empty({rows, width}, gate.options()), dUp = at::empty({rows, width}, gate.options());
+        const bool narrow = gate.scalar_type() == at::kBFloat16;
+        const void *d = gradient.const_data_ptr(), *g = gate.const_data_ptr(), *u = up.const_data_ptr();
+        void *dgs = dGate.mutable_data_ptr(), *dus = dUp.mutable_data_ptr();
+        at::parallel_for(0, rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, width)), [&](int64_t begin, int64_t end) {
+            const int64_t at = begin * width;
+            if (narrow) {
+                gatedBackwardBrain(static_cast<const Brain *>(d) + at, static_cast<const Brain *>(g) + begin * gs, gs, static_cast<const Brain *>(u) + begin * us, us, static_cast<Brain *>(dgs) + at, static_cast<Brain *>(dus) + at, end - begin, width);
+            } else {
+                gatedBackwardFloat(static_cast<const float *>(d) + at, static_cast<const float *>(g) + begin * gs, gs, static_cast<const float *>(u) + begin * us, us, static_cast<float *>(dgs) + at, static_cast<float *>(dus) + at, end - begin, width);
+            }
+        });
+        return {dGate, dUp};
+    }
+};
+
+// MARK: Attention's softmax
+
+/// Which keys a query sees.
+struct Visibility {
+    /// Whether keys after the query are hidden.
+    bool causal;
+    /// How many keys a query sees at most, itself included; only with `causal`.
+    int64_t window;
+    /// The keys of each sequence; empty where all are seen. Only without `causal`.
+    std::vector<int64_t> lengths;
+    /// The matrices of each sequence.
+    int64_t heads;
+
+    /// The first key that a query of a matrix sees, and the one after the last.
+    std::pair<int64_t, int64_t> range(int64_t matrix, int64_t query, int64_t keys) const {
+        if (causal) return {std::max<int64_t>(0, query + 1 - window), query + 1};
+        return {0, lengths.empty() ? keys : lengths[matrix / heads]};
+    }
+};
+
+/// Softmax of `scale` times the scores of one query; `row` has room for them.
+template <class T>
+CT_INLINE void softmaxForward(const T *scores, T *y, float *row, int64_t count, float scale) {
+    constexpr int64_t lanes = 16;
+    float largest[lanes];
+    for (int64_t lane = 0; lane < lanes; ++lane) largest[lane] = -INFINITY;
+    int64_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+        for (int64_t lane = 0; lane < lanes; ++lane) {
+            const float value = wide(scores[i + lane]) * scale;
+            row[i + lane] = value;
+            largest[lane] = value > largest[lane] ? value : largest[lane];
+        }
+    }
+    for (; i < count; ++i) {
+        const float value = wide(scores[i]) * scale;
+        row[i] = value;
+        largest[0] = value > largest[0] ? value : largest[0];
+    }
+    float maximum = largest[0];
+    for (int64_t lane = 1; lane < lanes; ++lane) maximum = largest[lane] > maximum ? largest[lane] : maximum;
+    float sum = 0;
+    {
+#pragma clang fp reassociate(on)
+        for (int64_t j = 0; j < count; ++j) {
+            const float value = exponential(row[j] - maximum);
+            row[j] = value;
+            sum += value;
+        }
+    }
+    const float factor = 1 / sum;
+    for (int64_t j = 0; j < count; ++j) store(y[j], row[j] * factor);
+}
+
+template <class T>
+CT_INLINE void softmaxBackward(const T *gradient, const T *y, T *dx, int64_t count, float scale) {
+    float product = 0;
+    {
+#pragma clang fp reassociate(on)
+        for (int64_t i = 0; i < count; ++i) product += wide(gradient[i]) * wide(y[i]);
+    }
+    for (int64_t i = 0; i < count; ++i) store(dx[i], wide(y[i]) * (wide(gradient[i]) - product) * scale);
+}
+
+CT_VECTORIZED void softmaxForwardFloat(const float *x, float *y, float *row, int64_t count, float scale) { softmaxForward(x, y, row, count, scale); }
+CT_VECTORIZED void softmaxForwardBrain(const Brain *x, Brain *y, float *row, int64_t count, float scale) { softmaxForward(x, y, row, count, scale); }
+CT_VECTORIZED void softmaxBackwardFloat(const float *g, const float *y, float *dx, int64_t count, float scale) { softmaxBackward(g, y, dx, count, scale); }
+CT_VECTORIZED void softmaxBackwardBrain(const Brain *g, const Brain *y, Brain *dx, int64_t count, float scale) { softmaxBackward(g, y, dx, count, scale); }
+
+struct AttentionSoftmax : torch::autograd::Function<AttentionSoftmax> {
+    /// Calls `body` with the place of a row's first visible element, and how many there are; the others become 0.
+    template <class T, class Body>
+    static void rows(const at::Tensor &like, T *to, const Visibility &visibility, Body body) {
+        const int64_t queries = like.size(1), keys = like.size(2);
+        at::parallel_for(0, like.size(0) * queries, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, keys)), [&](int64_t begin, int64_t end) {
+            std::vector<float> room(keys);
+            for (int64_t row = begin; row < end; ++row) {
+                const auto [first, last] = visibility.range(row / queries, row % queries, keys);
+                T *own = to + row * keys;
+                std::memset(own, 0, first * sizeof(T));
+                std::memset(own + last, 0, (keys - last) * sizeof(T));
+                body(row * keys + first, last - first, room.data());
+            }
+        });
+    }
+
+    static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &input, double scale, const Visibility &visibility) {
+        const auto x = input.contiguous();
+        auto y = at::empty(x.sizes(), x.options());
+        const auto factor = static_cast<float>(scale);
+        if (x.scalar_type() == at::kBFloat16) {
+            const auto *from = static_cast<const Brain *>(x.const_data_ptr());
+            auto *to = static_cast<Brain *>(y.mutable_data_ptr());
+            rows(x, to, visibility, [=](int64_t at, int64_t count, float *room) { softmaxForwardBrain(from + at, to + at, room, count, factor); });
+        } else {
+            const auto *from = static_cast<const float *>(x.const_data_ptr());
+            auto *to = static_cast<float *>(y.mutable_data_ptr());
+            rows(x, to, visibility, [=](int64_t at, int64_t count, float *room) { softmaxForwardFloat(from + at, to + at, room, count, factor); });
+        }
+        context->save_for_backward({y});
+        context->saved_data["scale"] = scale;
+        context->saved_data["causal"] = visibility.causal;
+        context->saved_data["window"] = visibility.window;
+        context->saved_data["lengths"] = visibility.lengths;
+        context->saved_data["heads"] = visibility.heads;
+        return y;
+    }
+
+    static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context, torch::autograd::variable_list gradients) {
+        auto &data = context->saved_data;
+        const Visibility visibility{data["causal"].toBool(), data["window"].toInt(), data["lengths"].toIntVector(), data["heads"].toInt()};
+        const auto factor = static_cast<float>(data["scale"].toDouble());
+        const auto y = context->get_saved_variables()[0];
+        const auto gradient = gradients[0].contiguous();
+        auto dx = at::empty(y.sizes(), y.options());
+        if (y.scalar_type() == at::kBFloat16) {
+            const auto *from = static_cast<const Brain *>(gradient.const_data_ptr()), *weights = static_cast<const Brain *>(y.const_data_ptr());
+            auto *to = static_cast<Brain *>(dx.mutable_data_ptr());
+            rows(y, to, visibility, [=](int64_t at, int64_t count, float *) { softmaxBackwardBrain(from + at, weights + at, to + at, count, factor); });
+        } else {
+            const auto *from = static_cast<const float *>(gradient.const_data_ptr()), *weights = static_cast<const float *>(y.const_data_ptr());
+            auto *to = static_cast<float *>(dx.mutable_data_ptr());
+            rows(y, to, visibility, [=](int64_t at, int64_t count, float *) { softmaxBackwardFloat(from + at, weights + at, to + at, count, factor); });
+        }
+        return {dx, at::Tensor(), at::Tensor()};
+    }
+};
+
+/// The same by LibTorch's operations, for other devices and types.
+at::Tensor attentionSoftmax(const at::Tensor &scores, double scale, const Visibility &visibility) {
+    const auto options = at::TensorOptions().dtype(at::kLong).device(scores.device());
+    const auto keys = at::arange(scores.size(2), options).view({1, 1, -1}), queries = at::arange(scores.size(1), options).view({1, -1, 1});
+    auto hidden = at::zeros({1, 1, scores.size(2)}, options.dtype(at::kBool));
+    if (visibility.causal) {
+        hidden = (keys > queries).logical_or(keys <= queries - visibility.window);
+    } else if (!visibility.lengths.empty()) {
+        hidden = keys >= at::tensor(visibility.lengths, options).repeat_interleave(visibility.heads).view({-1, 1, 1});
+    }
+    return at::softmax((scores * scale).masked_fill(hidden, -INFINITY), 2);
+}
+
 bool hasKernel(const at::Tensor &x) { return x.is_cpu() && (x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kFloat); }
 
 }  // namespace
@@ -234,6 +456,32 @@ int32_t ct_rotate(CTTensorRef a, CTTensorRef cosines, CTTensorRef sines, intptr_
         const auto halves = head.chunk(2, 2);
         const auto turned = head * c.view(shape) + at::cat({halves[1], halves[0]}, 2) * s.view(shape);
         give(out, rotated == x.size(1) ? turned : at::cat({turned, x.narrow(1, rotated, x.size(1) - rotated)}, 1));
+    });
+}
+
+int32_t ct_gated_unit(CTTensorRef gate, CTTensorRef up, CTTensorOut out) {
+    return guarded([&] {
+        const auto &g = tensor(gate), &u = tensor(up);
+        TORCH_CHECK(g.sizes() == u.sizes() && g.scalar_type() == u.scalar_type(), "gate and up are alike, got ", g.sizes(), " and ", u.sizes());
+        if (hasKernel(g) && u.is_cpu() && g.dim() == 2) {
+            give(out, GatedUnit::apply(g, u));
+            return;
+        }
+        give(out, at::silu(g) * u);
+    });
+}
+
+int32_t ct_attention_softmax(CTTensorRef scores, double scale, bool causal, intptr_t window, const intptr_t *lengths, int32_t length_count, CTTensorOut out) {
+    return guarded([&] {
+        const auto &x = tensor(scores);
+        TORCH_CHECK(x.dim() == 3 && window > 0 && (!causal || x.size(1) == x.size(2)), "scores are [matrices, queries, keys], a causal matrix is square, a window holds a key; got ", x.sizes());
+        Visibility visibility{causal, window, std::vector<int64_t>(lengths, lengths + length_count), 1};
+        if (length_count > 0) {
+            TORCH_CHECK(x.size(0) % length_count == 0, x.size(0), " matrices of ", length_count, " sequences");
+            for (const auto length : visibility.lengths) TORCH_CHECK(length > 0 && length <= x.size(2), "a sequence of ", length, " keys of ", x.size(2));
+            visibility.heads = x.size(0) / length_count;
+        }
+        give(out, hasKernel(x) ? AttentionSoftmax::apply(x, scale, visibility) : attentionSoftmax(x, scale, visibility));
     });
 }
 

@@ -1,4 +1,5 @@
 #include "Support.h"
+#include "Vectorized.h"
 
 #include <algorithm>
 #include <bit>
@@ -134,7 +135,7 @@ struct GroupedLinear : torch::autograd::Function<GroupedLinear> {
 };
 
 /// Thirty-two well mixed bits of a position (the "lowbias32" hash).
-inline uint32_t mixed(uint32_t x) {
+CT_INLINE uint32_t mixed(uint32_t x) {
     x ^= x >> 16;
     x *= 0x7feb352dU;
     x ^= x >> 15;
@@ -142,23 +143,53 @@ inline uint32_t mixed(uint32_t x) {
     return x ^ (x >> 16);
 }
 
+/// What decides which elements are dropped.
+struct DropoutRule {
+    /// Elements with fewer random bits are dropped.
+    uint32_t threshold;
+    /// Of the others.
+    float scale;
+    /// Of the seed.
+    uint32_t low, high;
+};
+
+/// Drops of the elements from `first` on, whose upper half of the position is the same.
+template <class T>
+CT_INLINE void drop(const T *__restrict from, T *__restrict to, uint64_t first, int64_t count, DropoutRule rule) {
+    const auto position = static_cast<uint32_t>(first);
+    const uint32_t offset = rule.high + static_cast<uint32_t>(first >> 32) * 0x9e3779b9U;
+    for (int64_t i = 0; i < count; ++i) {
+        const uint32_t bits = mixed(((position + static_cast<uint32_t>(i)) ^ rule.low) + offset);
+        store(to[i], bits < rule.threshold ? 0.0F : wide(from[i]) * rule.scale);
+    }
+}
+
+CT_VECTORIZED void dropFloat(const float *from, float *to, uint64_t first, int64_t count, DropoutRule rule) { drop(from, to, first, count, rule); }
+CT_VECTORIZED void dropBrain(const Brain *from, Brain *to, uint64_t first, int64_t count, DropoutRule rule) { drop(from, to, first, count, rule); }
+
 /// Dropout whose mask is a function of a seed and the position: drawn by all threads at once, never kept in memory.
 at::Tensor dropped(const at::Tensor &x, double probability, int64_t seed) {
     const auto source = x.contiguous();
     auto result = at::empty(source.sizes(), source.options());
-    const auto threshold = static_cast<uint32_t>(probability * 4294967296.0);
-    AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, source.scalar_type(), "dropout", [&] {
-        const auto *from = elements<scalar_t>(source);
-        auto *to = result.mutable_data_ptr<scalar_t>();
-        const float scale = static_cast<float>(1 / (1 - probability));
-        at::parallel_for(0, source.numel(), 16384, [&](int64_t begin, int64_t end) {
-            const auto low = mixed(static_cast<uint32_t>(seed));
-            const auto high = static_cast<uint32_t>(seed >> 32);
-            for (int64_t i = begin; i < end; ++i) {
-                const uint32_t bits = mixed((static_cast<uint32_t>(i) ^ low) + high + static_cast<uint32_t>(i >> 32) * 0x9e3779b9U);
-                to[i] = bits < threshold ? scalar_t(0) : static_cast<scalar_t>(static_cast<float>(from[i]) * scale);
+    const DropoutRule rule{
+        .threshold = static_cast<uint32_t>(probability * 4294967296.0),
+        .scale = static_cast<float>(1 / (1 - probability)),
+        .low = mixed(static_cast<uint32_t>(seed)),
+        .high = static_cast<uint32_t>(seed >> 32),
+    };
+    const bool narrow = source.scalar_type() == at::kBFloat16;
+    const void *from = source.const_data_ptr();
+    void *to = result.mutable_data_ptr();
+    at::parallel_for(0, source.numel(), 16384, [&](int64_t begin, int64_t end) {
+        while (begin < end) {
+            const int64_t count = std::min(end - begin, (int64_t(1) << 32) - (begin & 0xffffffff));
+            if (narrow) {
+                dropBrain(static_cast<const Brain *>(from) + begin, static_cast<Brain *>(to) + begin, begin, count, rule);
+            } else {
+                dropFloat(static_cast<const float *>(from) + begin, static_cast<float *>(to) + begin, begin, count, rule);
             }
-        });
+            begin += count;
+        }
     });
     return result;
 }
@@ -277,18 +308,10 @@ struct NarrowUpdate {
     uint32_t seed;
 };
 
-// The loop below is compiled for newer processors too, and the one for the processor at hand is taken when the program starts;
-// sanitizers are not ready yet at that time.
-#if defined(__x86_64__) && defined(__linux__) && !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
-#define CT_FOR_NEWER_PROCESSORS __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
-#else
-#define CT_FOR_NEWER_PROCESSORS
-#endif
-
 /// One update of `count` elements whose moments `m` and `v` are bfloat16, each rounded to one of its two neighbours at random so
 /// that its mean is exact: the sixteen bits that are cut off, plus as many random ones, carry into the last bit that stays.
-CT_FOR_NEWER_PROCESSORS void narrowUpdate(float *__restrict p, const float *__restrict g, uint16_t *__restrict m, uint16_t *__restrict v,
-                                          uint32_t first, int64_t count, NarrowUpdate u) {
+CT_VECTORIZED void narrowUpdate(float *__restrict p, const float *__restrict g, uint16_t *__restrict m, uint16_t *__restrict v,
+                                uint32_t first, int64_t count, NarrowUpdate u) {
     for (int64_t i = 0; i < count; ++i) {
         const uint32_t noise = mixed((first + static_cast<uint32_t>(i)) ^ u.seed);
         const float slope = g[i];
@@ -391,7 +414,7 @@ int32_t ct_dropout(CTTensorRef a, double probability, CTTensorOut out) {
     return guarded([&] {
         TORCH_CHECK(probability >= 0 && probability < 1, "the probability must be in 0..<1, got ", probability);
         const auto &x = tensor(a);
-        if (!x.is_cpu() || x.scalar_type() == at::kDouble) {
+        if (!x.is_cpu() || (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16)) {
             give(out, at::dropout(x, probability, true));
             return;
         }

@@ -40,6 +40,11 @@ extension Tensor {
     /// `x · sigmoid(x)`.
     public func silu() throws(TorchError) -> Tensor { try Tensor.make("silu", self) { ct_silu(handle, $0) } }
 
+    /// The gated unit of SwiGLU, `silu(x) · up`.
+    public func gatedUnit(_ up: Tensor) throws(TorchError) -> Tensor {
+        try Tensor.make("gatedUnit", self, up) { ct_gated_unit(handle, up.handle, $0) }
+    }
+
     /// The larger of `x` and 0.
     public func relu() throws(TorchError) -> Tensor { try Tensor.make("relu", self) { ct_relu(handle, $0) } }
 
@@ -51,6 +56,25 @@ extension Tensor {
     /// The softmax along one dimension.
     public func softmax(_ dimension: Int = -1) throws(TorchError) -> Tensor {
         try Tensor.make("softmax", self) { ct_softmax(handle, dimension, $0) }
+    }
+
+    /// The weights of attention: the softmax of `scale` times the scores `[matrices, queries, keys]` over the keys that a
+    /// query sees, and 0 for the others.
+    ///
+    /// - Parameters:
+    ///   - causal: Whether a query sees only its own place and those before it.
+    ///   - window: With `causal`, how many keys a query sees, its own included. Default: all before it.
+    ///   - lengths: Without `causal`, how many keys each sequence has; each has as many matrices as the others, one after
+    ///     the other. Default: all keys are seen.
+    public func attentionSoftmax(
+        scale: Double,
+        causal: Bool,
+        window: Int? = nil,
+        lengths: [Int] = []
+    ) throws(TorchError) -> Tensor {
+        try Tensor.make("attentionSoftmax", self) {
+            ct_attention_softmax(handle, scale, causal, window ?? .max, lengths, Int32(lengths.count), $0)
+        }
     }
 
     /// The logarithm of the softmax along one dimension.

@@ -195,10 +195,10 @@ public enum Attention {
                 q,
                 repeatHeads(k, to: heads),
                 repeatHeads(v, to: heads),
+                layout: layout,
                 scale: scale,
-                bias: causal
-                    ? layout.causalMask(window: window, dtype: q.dtype, device: q.device)
-                    : paddingBias(layout, heads: heads, dtype: q.dtype, device: q.device)
+                causal: causal,
+                window: window
             )
         } else {
             // A window that no sequence reaches changes nothing, and the kernel needs no mask.
@@ -242,21 +242,27 @@ public enum Attention {
         return try attended.transpose(1, 2).reshape(sequences, heads * headSize)
     }
 
-    /// Softmax(q kᵀ · scale + bias) v by batched products: `[B, H, L, D]`.
-    private static func plain(_ q: Tensor, _ k: Tensor, _ v: Tensor, scale: Double, bias: Tensor?) throws(TorchError)
-        -> Tensor
-    {
+    /// Softmax(q kᵀ · scale) v over what is seen, by batched products: `[B, H, L, D]`.
+    private static func plain(
+        _ q: Tensor,
+        _ k: Tensor,
+        _ v: Tensor,
+        layout: SequenceLayout,
+        scale: Double,
+        causal: Bool,
+        window: Int?
+    ) throws(TorchError) -> Tensor {
         let (batch, heads, length, headSize) = (q.size(0), q.size(1), q.size(2), q.size(3))
         let queries = try q.reshape(batch * heads, length, headSize)
         let keys = try k.reshape(batch * heads, length, headSize).transpose(1, 2)
         let values = try v.reshape(batch * heads, length, headSize)
-        let scores =
-            if let bias {
-                try Tensor.multiplyAdd(bias, queries, keys, alpha: scale)
-            } else {
-                try (queries * scale).matmul(keys)
-            }
-        return try scores.softmax().matmul(values).reshape(batch, heads, length, headSize)
+        let weights = try queries.matmul(keys).attentionSoftmax(
+            scale: scale,
+            causal: causal,
+            window: window,
+            lengths: causal || !layout.isPadded ? [] : layout.lengths
+        )
+        return try weights.matmul(values).reshape(batch, heads, length, headSize)
     }
 
     /// Repeats each key head for the group of query heads that share it.
@@ -269,20 +275,6 @@ public enum Attention {
 
     /// What keeps padding out of the scores of attention without a causal mask, 0 or minus infinity:
     /// `[sequences * heads, 1, longest]`; `nil` where there is no padding.
-    private static func paddingBias(
-        _ layout: SequenceLayout,
-        heads: Int,
-        dtype: DType,
-        device: Device
-    ) throws(TorchError) -> Tensor? {
-        guard layout.isPadded else { return nil }
-        let (sequences, longest) = (layout.lengths.count, layout.longest)
-        return try Tensor.zeros([sequences, 1, 1, longest], dtype: dtype, device: device)
-            .maskedFill(keyMask(layout, device: device).not(), -.infinity)
-            .expand([sequences, heads, 1, longest])
-            .reshape(sequences * heads, 1, longest)
-    }
-
     private static func keyMask(_ layout: SequenceLayout, device: Device) throws(TorchError) -> Tensor {
         let columns = try Tensor.arange(0, Double(layout.longest), device: device).unsqueeze(0)
         let lengths = try Tensor(layout.lengths).to(device).unsqueeze(1)

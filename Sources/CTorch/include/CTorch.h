@@ -187,6 +187,10 @@ int32_t ct_layer_norm(CTTensorRef _Nonnull a, CTTensorRef _Nullable weight, CTTe
 int32_t ct_rms_norm(CTTensorRef _Nonnull a, CTTensorRef _Nullable weight, intptr_t width, double epsilon, CTTensorOut _Nonnull out);
 /// Rotates the first `rotated` heads of `a` [tokens, heads, width] by `cosines` and signed `sines` [tokens, 1, width]; copies the others.
 int32_t ct_rotate(CTTensorRef _Nonnull a, CTTensorRef _Nonnull cosines, CTTensorRef _Nonnull sines, intptr_t rotated, CTTensorOut _Nonnull out);
+int32_t ct_gated_unit(CTTensorRef _Nonnull gate, CTTensorRef _Nonnull up, CTTensorOut _Nonnull out);
+/// Softmax over the keys that a query sees of `scale` times the scores [matrices, queries, keys]; 0 for the others. With `causal` a query
+/// sees the last `window` keys up to its own place, otherwise as many as `lengths` has for its sequence, or all where that is empty.
+int32_t ct_attention_softmax(CTTensorRef _Nonnull scores, double scale, bool causal, intptr_t window, const intptr_t *_Nullable lengths, int32_t length_count, CTTensorOut _Nonnull out);
 int32_t ct_embedding(CTTensorRef _Nonnull weight, CTTensorRef _Nonnull indices, CTTensorOut _Nonnull out);
 int32_t ct_attention(CTTensorRef _Nonnull query, CTTensorRef _Nonnull key, CTTensorRef _Nonnull value, CTTensorRef _Nullable mask, bool causal, double scale, bool grouped, CTTensorOut _Nonnull out);
 /// reduction: 0 none, 1 mean, 2 sum.

@@ -222,8 +222,7 @@ private final class LlamaBlock: Module {
 
     private func mlp(_ x: Tensor, training: Bool) throws(TorchError) -> Tensor {
         let parts = try Linear.each(of: [gate, up], x, training: training)
-        let activated = try parts[0].silu() * parts[1]
-        return try down(activated, training: training)
+        return try down(parts[0].gatedUnit(parts[1]), training: training)
     }
 
     func callAsFunction(

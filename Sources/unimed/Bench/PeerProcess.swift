@@ -16,7 +16,8 @@ final class PeerProcess {
         }
         process.executableURL = python
         // As on our side, where the tensor layer asks for them.
-        process.environment = ProcessInfo.processInfo.environment.merging(["THP_MEM_ALLOC_ENABLE": "1"]) { own, _ in own }
+        process.environment = ProcessInfo.processInfo.environment.merging(["THP_MEM_ALLOC_ENABLE": "1"]) { own, _ in own
+        }
         process.arguments = [script.path]
         process.standardInput = input
         process.standardOutput = output
