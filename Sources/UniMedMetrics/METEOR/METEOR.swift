@@ -175,13 +175,17 @@ public final class METEOR {
     private let synonyms: METEORSynonyms?
     private var paraphrases: METEORParaphrases?
     private var stems = WordNumbers()
+    /// The synonym sets of all words, one word after the other, sorted for each.
+    private var synsets: [Int32] = []
 
     /// What is known of a word, found once.
     fileprivate struct Word {
         var isFunction: Bool
         var stem: Int32
-        /// Sorted.
-        var synsets: [Int32]
+        /// Where its synonym sets stand.
+        var synsets: Range<Int>
+        /// A bit for each of its synonym sets; words without a bit in common have no set in common.
+        var synsetBits: UInt64
     }
 
     /// A sentence in the numbers of its words.
@@ -237,11 +241,10 @@ public final class METEOR {
         let first = hypotheses.map { numbers($0) }
         let second = references.map { numbers($0) }
         if let paraphraseSource { paraphrases = try paraphraseSource.entries(for: vocabulary) }
-        let matcher = METEORMatcher(stages: stages, words: words, paraphrases: paraphrases)
+        let matcher = METEORMatcher(stages: stages, words: words, synsets: synsets, paraphrases: paraphrases)
         let statistics = concurrentMap(first.count) { range in
-            var aligner = METEORAligner()
-            return range.map { index in
-                let matches = matcher.align(first[index], second[index], &aligner)
+            range.map { index in
+                let matches = matcher.align(first[index], second[index])
                 return matcher.statistics(matches, first[index], second[index])
             }
         }
@@ -257,9 +260,8 @@ public final class METEOR {
         let first = numbers(hypothesis)
         let second = numbers(reference)
         if let paraphraseSource { paraphrases = try paraphraseSource.entries(for: vocabulary) }
-        var aligner = METEORAligner()
-        let matcher = METEORMatcher(stages: stages, words: words, paraphrases: paraphrases)
-        return matcher.align(first, second, &aligner).map {
+        let matcher = METEORMatcher(stages: stages, words: words, synsets: synsets, paraphrases: paraphrases)
+        return matcher.align(first, second).map {
             METEORMatch(
                 referenceStart: Int($0.start),
                 referenceLength: Int($0.length),
@@ -274,11 +276,14 @@ public final class METEOR {
         text.map { word in
             let number = vocabulary.number(of: word)
             if number == words.count {
+                let first = synsets.count
+                synsets += synonyms?.synsets(of: word) ?? []
                 words.append(
                     Word(
                         isFunction: METEORLists.functionWords.contains(word),
                         stem: Int32(stems.number(of: EnglishStemmer.stem(word))),
-                        synsets: synonyms?.synsets(of: word) ?? []
+                        synsets: first..<synsets.count,
+                        synsetBits: synsets[first...].reduce(0) { $0 | 1 << UInt64($1 & 63) }
                     )
                 )
             }
@@ -291,34 +296,31 @@ public final class METEOR {
 private struct METEORMatcher: Sendable {
     let stages: [METEOR.Stage]
     let words: [METEOR.Word]
+    let synsets: [Int32]
     let paraphrases: METEORParaphrases?
 
     func align(
         _ hypothesis: METEOR.Sentence,
-        _ reference: METEOR.Sentence,
-        _ aligner: inout METEORAligner
+        _ reference: METEOR.Sentence
     ) -> [METEORAligner.Candidate] {
-        var candidates = [[METEORAligner.Candidate]](repeating: [], count: reference.count)
+        var candidates: [METEORAligner.Candidate] = []
         // The beam search may miss the whole match of equal sentences when it has more to choose from.
         let stages = hypothesis == reference ? [.exact] : stages
-        for stage in stages where stage != .paraphrase {
-            for (start, word) in hypothesis.enumerated() {
-                for (place, other) in reference.enumerated() where matches(word, other, stage) {
-                    candidates[place].append(
-                        METEORAligner.Candidate(
-                            start: Int32(place),
-                            length: 1,
-                            matchStart: Int32(start),
-                            matchLength: 1,
-                            stage: stage
-                        )
-                    )
+        for stage in stages {
+            switch stage {
+            case .exact: addWords(hypothesis, reference, stage, to: &candidates, mark: { $0 }, mayMatch: ==)
+            case .stem:
+                addWords(hypothesis, reference, stage, to: &candidates, mark: { words[Int($0)].stem }, mayMatch: ==)
+            case .synonym:
+                addWords(hypothesis, reference, stage, to: &candidates, mark: { words[Int($0)].synsetBits }) {
+                    $0 & $1 != 0
                 }
+            case .paraphrase: break
             }
         }
         if stages.contains(.paraphrase), let paraphrases {
             paraphrases.forEachMatch(of: reference, in: hypothesis) { start, length, matchStart, matchLength in
-                candidates[start].append(
+                candidates.append(
                     METEORAligner.Candidate(
                         start: Int32(start),
                         length: Int32(length),
@@ -329,7 +331,7 @@ private struct METEORMatcher: Sendable {
                 )
             }
             paraphrases.forEachMatch(of: hypothesis, in: reference) { start, length, matchStart, matchLength in
-                candidates[matchStart].append(
+                candidates.append(
                     METEORAligner.Candidate(
                         start: Int32(matchStart),
                         length: Int32(matchLength),
@@ -340,26 +342,54 @@ private struct METEORMatcher: Sendable {
                 )
             }
         }
-        return aligner.best(candidates, hypothesisCount: hypothesis.count)
+        return METEORAligner.best(candidates, hypothesisCount: hypothesis.count, referenceCount: reference.count)
+    }
+
+    /// Adds the words that match; a mark of each, compared first, tells nearly all that do not.
+    @inline(__always)
+    private func addWords<Mark>(
+        _ hypothesis: METEOR.Sentence,
+        _ reference: METEOR.Sentence,
+        _ stage: METEOR.Stage,
+        to candidates: inout [METEORAligner.Candidate],
+        mark: (Int32) -> Mark,
+        mayMatch: (Mark, Mark) -> Bool
+    ) {
+        let marks = reference.map(mark)
+        for (start, word) in hypothesis.enumerated() {
+            let own = mark(word)
+            for (place, other) in marks.enumerated()
+            where mayMatch(own, other) && matches(word, reference[place], stage) {
+                candidates.append(
+                    METEORAligner.Candidate(
+                        start: Int32(place),
+                        length: 1,
+                        matchStart: Int32(start),
+                        matchLength: 1,
+                        stage: stage
+                    )
+                )
+            }
+        }
     }
 
     private func matches(_ word: Int32, _ other: Int32, _ stage: METEOR.Stage) -> Bool {
         switch stage {
         case .exact: return word == other
         case .stem: return word != other && words[Int(word)].stem == words[Int(other)].stem
-        case .synonym:
-            guard word != other else { return false }
-            let first = words[Int(word)].synsets
-            let second = words[Int(other)].synsets
-            var index = 0
-            var place = 0
-            while index < first.count, place < second.count {
-                if first[index] == second[place] { return true }
-                if first[index] < second[place] { index += 1 } else { place += 1 }
-            }
-            return false
+        case .synonym: return word != other && haveCommonSynset(words[Int(word)].synsets, words[Int(other)].synsets)
         case .paraphrase: return false
         }
+    }
+
+    private func haveCommonSynset(_ first: Range<Int>, _ second: Range<Int>) -> Bool {
+        var index = first.lowerBound
+        var place = second.lowerBound
+        while index < first.upperBound, place < second.upperBound {
+            if synsets[index] == synsets[place] { return true }
+            if synsets[index] < synsets[place] { index += 1 } else { place += 1 }
+        }
+        return false
     }
 
     func statistics(
