@@ -175,17 +175,13 @@ public final class METEOR {
     private let synonyms: METEORSynonyms?
     private var paraphrases: METEORParaphrases?
     private var stems = WordNumbers()
-    /// The synonym sets of all words, one word after the other, sorted for each.
-    private var synsets: [Int32] = []
 
     /// What is known of a word, found once.
     fileprivate struct Word {
         var isFunction: Bool
         var stem: Int32
-        /// Where its synonym sets stand.
-        var synsets: Range<Int>
-        /// A bit for each of its synonym sets; words without a bit in common have no set in common.
-        var synsetBits: UInt64
+        /// The synonym sets it stands in.
+        var synsets: [Int32]
     }
 
     /// A sentence in the numbers of its words.
@@ -241,7 +237,7 @@ public final class METEOR {
         let first = hypotheses.map { numbers($0) }
         let second = references.map { numbers($0) }
         if let paraphraseSource { paraphrases = try paraphraseSource.entries(for: vocabulary) }
-        let matcher = METEORMatcher(stages: stages, words: words, synsets: synsets, paraphrases: paraphrases)
+        let matcher = METEORMatcher(stages: stages, words: words, paraphrases: paraphrases)
         let statistics = concurrentMap(first.count) { range in
             range.map { index in
                 let matches = matcher.align(first[index], second[index])
@@ -260,7 +256,7 @@ public final class METEOR {
         let first = numbers(hypothesis)
         let second = numbers(reference)
         if let paraphraseSource { paraphrases = try paraphraseSource.entries(for: vocabulary) }
-        let matcher = METEORMatcher(stages: stages, words: words, synsets: synsets, paraphrases: paraphrases)
+        let matcher = METEORMatcher(stages: stages, words: words, paraphrases: paraphrases)
         return matcher.align(first, second).map {
             METEORMatch(
                 referenceStart: Int($0.start),
@@ -276,14 +272,11 @@ public final class METEOR {
         text.map { word in
             let number = vocabulary.number(of: word)
             if number == words.count {
-                let first = synsets.count
-                synsets += synonyms?.synsets(of: word) ?? []
                 words.append(
                     Word(
                         isFunction: METEORLists.functionWords.contains(word),
                         stem: Int32(stems.number(of: EnglishStemmer.stem(word))),
-                        synsets: first..<synsets.count,
-                        synsetBits: synsets[first...].reduce(0) { $0 | 1 << UInt64($1 & 63) }
+                        synsets: synonyms?.synsets(of: word) ?? []
                     )
                 )
             }
@@ -295,9 +288,45 @@ public final class METEOR {
 /// What aligns sentences, without anything that changes: many threads share it.
 private struct METEORMatcher: Sendable {
     let stages: [METEOR.Stage]
-    let words: [METEOR.Word]
-    let synsets: [Int32]
     let paraphrases: METEORParaphrases?
+    private let words: [Word]
+    /// The numbers of all words' synonyms, one word after the other, sorted for each.
+    private let synonyms: [Int32]
+
+    private struct Word {
+        var isFunction: Bool
+        var stem: Int32
+        /// Where its synonyms stand: the other words with a synonym set in common.
+        var synonyms: Range<Int>
+        /// A bit for the last six bits of each synonym's number, which tells most other words.
+        var synonymBits: UInt64
+
+        func mayHaveSynonym(_ other: Int32) -> Bool { synonymBits & METEORMatcher.bit(other) != 0 }
+    }
+
+    private static func bit(_ word: Int32) -> UInt64 { 1 << UInt64(word & 63) }
+
+    init(stages: [METEOR.Stage], words: [METEOR.Word], paraphrases: METEORParaphrases?) {
+        self.stages = stages
+        self.paraphrases = paraphrases
+        var members: [Int32: [Int32]] = [:]
+        for (number, word) in words.enumerated() {
+            for set in word.synsets { members[set, default: []].append(Int32(number)) }
+        }
+        var synonyms: [Int32] = []
+        self.words = words.enumerated().map { number, word in
+            let first = synonyms.count
+            let others = Set(word.synsets.flatMap { members[$0] ?? [] }).subtracting([Int32(number)])
+            synonyms += others.sorted()
+            return Word(
+                isFunction: word.isFunction,
+                stem: word.stem,
+                synonyms: first..<synonyms.count,
+                synonymBits: others.reduce(0) { $0 | METEORMatcher.bit($1) }
+            )
+        }
+        self.synonyms = synonyms
+    }
 
     func align(
         _ hypothesis: METEOR.Sentence,
@@ -312,8 +341,8 @@ private struct METEORMatcher: Sendable {
             case .stem:
                 addWords(hypothesis, reference, stage, to: &candidates, mark: { words[Int($0)].stem }, mayMatch: ==)
             case .synonym:
-                addWords(hypothesis, reference, stage, to: &candidates, mark: { words[Int($0)].synsetBits }) {
-                    $0 & $1 != 0
+                addWords(hypothesis, reference, stage, to: &candidates, mark: { $0 }) { word, other in
+                    words[Int(word)].mayHaveSynonym(other)
                 }
             case .paraphrase: break
             }
@@ -377,17 +406,18 @@ private struct METEORMatcher: Sendable {
         switch stage {
         case .exact: return word == other
         case .stem: return word != other && words[Int(word)].stem == words[Int(other)].stem
-        case .synonym: return word != other && haveCommonSynset(words[Int(word)].synsets, words[Int(other)].synsets)
+        case .synonym: return isSynonym(other, of: words[Int(word)].synonyms)
         case .paraphrase: return false
         }
     }
 
-    private func haveCommonSynset(_ first: Range<Int>, _ second: Range<Int>) -> Bool {
-        var index = first.lowerBound
-        var place = second.lowerBound
-        while index < first.upperBound, place < second.upperBound {
-            if synsets[index] == synsets[place] { return true }
-            if synsets[index] < synsets[place] { index += 1 } else { place += 1 }
+    /// Whether a word stands in a part of the synonyms.
+    private func isSynonym(_ word: Int32, of part: Range<Int>) -> Bool {
+        var part = part
+        while !part.isEmpty {
+            let middle = (part.lowerBound + part.upperBound) / 2
+            if synonyms[middle] == word { return true }
+            part = synonyms[middle] < word ? (middle + 1)..<part.upperBound : part.lowerBound..<middle
         }
         return false
     }
