@@ -24,3 +24,24 @@ package func concurrentMap<Element: Sendable>(
     }
     return parts.withLock { Array($0.joined()) }
 }
+
+/// Work that is done beside the caller's, on another processor.
+final class BackgroundWork<Value: Sendable>: Sendable {
+    private let group = DispatchGroup()
+    private let result: Mutex<Value?> = Mutex(nil)
+
+    /// Begins the work.
+    init(_ work: @escaping @Sendable () -> Value) {
+        DispatchQueue.global(qos: .userInitiated).async(group: group) {
+            let value = work()
+            self.result.withLock { $0 = value }
+        }
+    }
+
+    /// What the work gave, once it is done.
+    var value: Value {
+        group.wait()
+        guard let value = result.withLock({ $0 }) else { preconditionFailure("the work has not ended") }
+        return value
+    }
+}

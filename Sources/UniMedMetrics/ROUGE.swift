@@ -113,8 +113,9 @@ public enum ROUGE {
 
     /// The sentences of a text, in the numbers of their words; a part of nothing but spaces holds one empty word.
     private static func sentences(_ text: String, _ words: inout WordNumbers) -> [[Int]] {
-        text.unicodeScalars.split(separator: ".").map { part in
-            let parts = String(part).referenceWords
+        let sentences = text.utf8.contains(0x2E) ? text.unicodeScalars.split(separator: ".").map { String($0) } : [text]
+        return sentences.map { sentence in
+            let parts = sentence.referenceWords
             return words.numbers(of: parts.isEmpty ? [""] : parts)
         }
     }

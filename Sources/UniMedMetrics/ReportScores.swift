@@ -51,6 +51,10 @@ public struct ReportScores: Sendable {
             throw .countMismatch(metric: "report metrics", expected: references.count, got: predictions.count)
         }
         count = references.count
+        // The paraphrase table is read while the texts are cut into words.
+        let loading = options.meteor.map { resources in
+            BackgroundWork { Result { () throws(MetricError) in try resources.loaded() } }
+        }
         let cleaned = concurrentMap(count) { $0.map { WordNormalizer.cleanedPrediction(predictions[$0]) } }
         let kept = references.indices.filter {
             !options.leavesOutEmpty || !(cleaned[$0].isEmpty || references[$0].isEmpty)
@@ -66,10 +70,12 @@ public struct ReportScores: Sendable {
             range.map { PTBTokenizer.words(ofCaptions: lists[$0]) }
         }
         var meteor: [METEOR.Statistics]?
-        if let resources = options.meteor {
+        if let resources = try loading?.value.get() {
             let scorer = METEOR(resources: resources)
             missingStages = scorer.missingStages
-            let lines = { (tokens: [[String]]) in tokens.map { $0.joined(separator: " ") } }
+            let lines = { (tokens: [[String]]) in
+                concurrentMap(tokens.count) { $0.map { tokens[$0].joined(separator: " ") } }
+            }
             meteor = try scorer.score(hypotheses: lines(tokens[2]), references: lines(tokens[3])).statistics
         }
         let statistics = meteor

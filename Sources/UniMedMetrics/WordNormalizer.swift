@@ -6,9 +6,13 @@
 /// text again.
 public enum WordNormalizer {
     /// The marks that are deleted or replaced; a point, colon, apostrophe and ampersand are not among them.
-    private static let marks: [Unicode.Scalar] = [
-        ";", "/", "[", "]", "\"", "{", "}", "(", ")", "=", "+", "\\", "_", "-", ">", "<", "@", "`", ",", "?", "!",
-    ]
+    private static func isMark(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar {
+        case ";", "/", "[", "]", "\"", "{", "}", "(", ")", "=", "+", "\\", "_", "-", ">", "<", "@", "`", ",", "?", "!":
+            true
+        default: false
+        }
+    }
 
     /// How many periods are removed at most.
     private static let periodLimit = 32
@@ -50,6 +54,13 @@ public enum WordNormalizer {
         "youre": "you're", "youve": "you've",
     ]
 
+    /// What stands for a word; nothing for an article.
+    private static let replacements: [String: String] = {
+        var result = contractions.merging(numbers) { _, number in number }
+        for article in articles { result[article] = "" }
+        return result
+    }()
+
     /// The normalised text: marks and articles gone, lower case, number words as digits, single spaces.
     public static func normalize(_ text: String) -> String {
         words(text).joined(separator: " ")
@@ -58,11 +69,10 @@ public enum WordNormalizer {
     /// The words of the normalised text.
     public static func words(_ text: String) -> [String] {
         let scalars = withoutPeriods(withoutMarks(Array(text.unicodeScalars)))
-        var lowercase = String.UnicodeScalarView()
-        lowercase.append(contentsOf: scalars)
-        return String(lowercase).referenceLowercased.referenceWords.compactMap { word in
-            let counted = numbers[word] ?? word
-            return articles.contains(counted) ? nil : contractions[counted] ?? counted
+        return String(codePoints: scalars).referenceLowercased.referenceWords.compactMap { word in
+            // No article, and nothing that takes the place of a word, is replaced again.
+            guard let replacement = replacements[word] else { return word }
+            return replacement.isEmpty ? nil : replacement
         }
     }
 
@@ -78,12 +88,12 @@ public enum WordNormalizer {
             let previous = index > 0 ? scalars[index - 1] : nil
             let next = index + 1 < scalars.count ? scalars[index + 1] : nil
             let scalar = scalars[index]
-            guard marks.contains(scalar) else { continue }
+            guard isMark(scalar) else { continue }
             if previous == " " || next == " " { besideSpace.insert(scalar) }
             if scalar == ",", previous?.decimalDigitValue != nil, next?.decimalDigitValue != nil { deletesAll = true }
         }
         return scalars.compactMap { scalar in
-            guard marks.contains(scalar) else { return scalar }
+            guard isMark(scalar) else { return scalar }
             return deletesAll || besideSpace.contains(scalar) ? nil : " "
         }
     }
@@ -107,6 +117,7 @@ public enum WordNormalizer {
 package extension String {
     /// The string without any occurrence of a part, found from the left, by code points.
     func removing(_ part: String) -> String {
+        guard let first = part.utf8.first, utf8.contains(first) else { return self }
         let haystack = Array(unicodeScalars)
         let needle = Array(part.unicodeScalars)
         guard !needle.isEmpty, haystack.count >= needle.count else { return self }

@@ -70,6 +70,41 @@ struct METEORTests {
         #expect(result.pairs[1].penalty.isNaN)
     }
 
+    @Test func `a table in two compressed members is read to its end, and a damaged one is an error`() throws {
+        let table = try #require(
+            Data(
+                base64Encoded: "H4sIAAAAAAACAzPQM+VKykxXSMlP58pJLEpPVcjIL81L4TLQMzLlSk4s4QIA38ab8iEAAAAfiwgAAAAAAAID"
+                    + "K85NzMlRyMnMz+MCAIUIdO0LAAAA"
+            )
+        )
+        let file = FileManager.default.temporaryDirectory.appending(path: "meteor-\(UUID()).gz")
+        defer { try? FileManager.default.removeItem(at: file) }
+        let scorer = METEOR(resources: METEORResources(paraphrases: METEORParaphraseSource(file: file)))
+        try table.write(to: file)
+        #expect(try scorer.alignment(["large", "hound"], reference: ["big", "dog"]).map(\.hypothesisLength) == [2])
+        #expect(try scorer.alignment(["small", "lion"], reference: ["cat"]).map(\.hypothesisLength) == [2])
+        var changed = table
+        changed[20] ^= 0xFF
+        for damaged in [table.dropLast(12), changed] {
+            try damaged.write(to: file)
+            #expect(throws: MetricError.self) { try scorer.alignment(["lion"], reference: ["cat"]) }
+        }
+    }
+
+    @Test func `every part of a large table is read`() throws {
+        // Four megabytes, whose parts end within entries; the phrases look like probabilities.
+        let table = (0..<150_000).map { index in
+            index % 10_000 == 0 ? "0.5\nword\(index)\nother\(index)\n" : "0.5\n0.25 \(index)\n0.125 other\n"
+        }
+        let file = FileManager.default.temporaryDirectory.appending(path: "meteor-\(UUID()).gz")
+        defer { try? FileManager.default.removeItem(at: file) }
+        try Data(table.joined().utf8).write(to: file)
+        let numbers = (0..<15).map { $0 * 10_000 }
+        let matches = try METEOR(resources: METEORResources(paraphrases: METEORParaphraseSource(file: file)))
+            .alignment(numbers.map { "other\($0)" }, reference: numbers.map { "word\($0)" })
+        #expect(matches.map(\.stage) == numbers.map { _ in .paraphrase })
+    }
+
     @Test func `METEOR's files and WordNet's are read`() throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("unimed-meteor-\(UUID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

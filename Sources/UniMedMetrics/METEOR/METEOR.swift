@@ -180,7 +180,7 @@ public final class METEOR {
     fileprivate struct Word {
         var isFunction: Bool
         var stem: Int32
-        /// Sorted.
+        /// The synonym sets it stands in.
         var synsets: [Int32]
     }
 
@@ -239,9 +239,8 @@ public final class METEOR {
         if let paraphraseSource { paraphrases = try paraphraseSource.entries(for: vocabulary) }
         let matcher = METEORMatcher(stages: stages, words: words, paraphrases: paraphrases)
         let statistics = concurrentMap(first.count) { range in
-            var aligner = METEORAligner()
-            return range.map { index in
-                let matches = matcher.align(first[index], second[index], &aligner)
+            range.map { index in
+                let matches = matcher.align(first[index], second[index])
                 return matcher.statistics(matches, first[index], second[index])
             }
         }
@@ -257,9 +256,8 @@ public final class METEOR {
         let first = numbers(hypothesis)
         let second = numbers(reference)
         if let paraphraseSource { paraphrases = try paraphraseSource.entries(for: vocabulary) }
-        var aligner = METEORAligner()
         let matcher = METEORMatcher(stages: stages, words: words, paraphrases: paraphrases)
-        return matcher.align(first, second, &aligner).map {
+        return matcher.align(first, second).map {
             METEORMatch(
                 referenceStart: Int($0.start),
                 referenceLength: Int($0.length),
@@ -290,35 +288,68 @@ public final class METEOR {
 /// What aligns sentences, without anything that changes: many threads share it.
 private struct METEORMatcher: Sendable {
     let stages: [METEOR.Stage]
-    let words: [METEOR.Word]
     let paraphrases: METEORParaphrases?
+    private let words: [Word]
+    /// The numbers of all words' synonyms, one word after the other, sorted for each.
+    private let synonyms: [Int32]
+
+    private struct Word {
+        var isFunction: Bool
+        var stem: Int32
+        /// Where its synonyms stand: the other words with a synonym set in common.
+        var synonyms: Range<Int>
+        /// A bit for the last six bits of each synonym's number, which tells most other words.
+        var synonymBits: UInt64
+
+        func mayHaveSynonym(_ other: Int32) -> Bool { synonymBits & METEORMatcher.bit(other) != 0 }
+    }
+
+    private static func bit(_ word: Int32) -> UInt64 { 1 << UInt64(word & 63) }
+
+    init(stages: [METEOR.Stage], words: [METEOR.Word], paraphrases: METEORParaphrases?) {
+        self.stages = stages
+        self.paraphrases = paraphrases
+        var members: [Int32: [Int32]] = [:]
+        for (number, word) in words.enumerated() {
+            for set in word.synsets { members[set, default: []].append(Int32(number)) }
+        }
+        var synonyms: [Int32] = []
+        self.words = words.enumerated().map { number, word in
+            let first = synonyms.count
+            let others = Set(word.synsets.flatMap { members[$0] ?? [] }).subtracting([Int32(number)])
+            synonyms += others.sorted()
+            return Word(
+                isFunction: word.isFunction,
+                stem: word.stem,
+                synonyms: first..<synonyms.count,
+                synonymBits: others.reduce(0) { $0 | METEORMatcher.bit($1) }
+            )
+        }
+        self.synonyms = synonyms
+    }
 
     func align(
         _ hypothesis: METEOR.Sentence,
-        _ reference: METEOR.Sentence,
-        _ aligner: inout METEORAligner
+        _ reference: METEOR.Sentence
     ) -> [METEORAligner.Candidate] {
-        var candidates = [[METEORAligner.Candidate]](repeating: [], count: reference.count)
+        var candidates: [METEORAligner.Candidate] = []
         // The beam search may miss the whole match of equal sentences when it has more to choose from.
         let stages = hypothesis == reference ? [.exact] : stages
-        for stage in stages where stage != .paraphrase {
-            for (start, word) in hypothesis.enumerated() {
-                for (place, other) in reference.enumerated() where matches(word, other, stage) {
-                    candidates[place].append(
-                        METEORAligner.Candidate(
-                            start: Int32(place),
-                            length: 1,
-                            matchStart: Int32(start),
-                            matchLength: 1,
-                            stage: stage
-                        )
-                    )
+        for stage in stages {
+            switch stage {
+            case .exact: addWords(hypothesis, reference, stage, to: &candidates, mark: { $0 }, mayMatch: ==)
+            case .stem:
+                addWords(hypothesis, reference, stage, to: &candidates, mark: { words[Int($0)].stem }, mayMatch: ==)
+            case .synonym:
+                addWords(hypothesis, reference, stage, to: &candidates, mark: { $0 }) { word, other in
+                    words[Int(word)].mayHaveSynonym(other)
                 }
+            case .paraphrase: break
             }
         }
         if stages.contains(.paraphrase), let paraphrases {
             paraphrases.forEachMatch(of: reference, in: hypothesis) { start, length, matchStart, matchLength in
-                candidates[start].append(
+                candidates.append(
                     METEORAligner.Candidate(
                         start: Int32(start),
                         length: Int32(length),
@@ -329,7 +360,7 @@ private struct METEORMatcher: Sendable {
                 )
             }
             paraphrases.forEachMatch(of: hypothesis, in: reference) { start, length, matchStart, matchLength in
-                candidates[matchStart].append(
+                candidates.append(
                     METEORAligner.Candidate(
                         start: Int32(matchStart),
                         length: Int32(matchLength),
@@ -340,26 +371,55 @@ private struct METEORMatcher: Sendable {
                 )
             }
         }
-        return aligner.best(candidates, hypothesisCount: hypothesis.count)
+        return METEORAligner.best(candidates, hypothesisCount: hypothesis.count, referenceCount: reference.count)
+    }
+
+    /// Adds the words that match; a mark of each, compared first, tells nearly all that do not.
+    @inline(__always)
+    private func addWords<Mark>(
+        _ hypothesis: METEOR.Sentence,
+        _ reference: METEOR.Sentence,
+        _ stage: METEOR.Stage,
+        to candidates: inout [METEORAligner.Candidate],
+        mark: (Int32) -> Mark,
+        mayMatch: (Mark, Mark) -> Bool
+    ) {
+        let marks = reference.map(mark)
+        for (start, word) in hypothesis.enumerated() {
+            let own = mark(word)
+            for (place, other) in marks.enumerated()
+            where mayMatch(own, other) && matches(word, reference[place], stage) {
+                candidates.append(
+                    METEORAligner.Candidate(
+                        start: Int32(place),
+                        length: 1,
+                        matchStart: Int32(start),
+                        matchLength: 1,
+                        stage: stage
+                    )
+                )
+            }
+        }
     }
 
     private func matches(_ word: Int32, _ other: Int32, _ stage: METEOR.Stage) -> Bool {
         switch stage {
         case .exact: return word == other
         case .stem: return word != other && words[Int(word)].stem == words[Int(other)].stem
-        case .synonym:
-            guard word != other else { return false }
-            let first = words[Int(word)].synsets
-            let second = words[Int(other)].synsets
-            var index = 0
-            var place = 0
-            while index < first.count, place < second.count {
-                if first[index] == second[place] { return true }
-                if first[index] < second[place] { index += 1 } else { place += 1 }
-            }
-            return false
+        case .synonym: return isSynonym(other, of: words[Int(word)].synonyms)
         case .paraphrase: return false
         }
+    }
+
+    /// Whether a word stands in a part of the synonyms.
+    private func isSynonym(_ word: Int32, of part: Range<Int>) -> Bool {
+        var part = part
+        while !part.isEmpty {
+            let middle = (part.lowerBound + part.upperBound) / 2
+            if synonyms[middle] == word { return true }
+            part = synonyms[middle] < word ? (middle + 1)..<part.upperBound : part.lowerBound..<middle
+        }
+        return false
     }
 
     func statistics(

@@ -13,12 +13,7 @@ public struct METEORMatch: Sendable, Equatable {
 }
 
 /// Finds the best alignment of two sentences, as METEOR 1.5 does: a beam search over the reference's words.
-///
-/// A search keeps its memory from one pair to the next.
-struct METEORAligner {
-    /// How many paths go on at each word.
-    private static let beam = 40
-
+enum METEORAligner {
     /// A match as the search sees it.
     struct Candidate {
         var start: Int32
@@ -43,6 +38,72 @@ struct METEORAligner {
         var lastEnd: Int32 = -1
         /// The chain of chosen matches, as an index into the history.
         var history: Int32 = -1
+        /// The place of the path that this one goes on from.
+        var parent: Int32 = 0
+        /// The match that it adds to it, or `-1`.
+        var added: Int32 = -1
+
+        mutating func add(_ match: Candidate) {
+            matches1 = match.total(matches1, match.matchLength)
+            matches2 = match.total(matches2, match.length)
+            if lastEnd != -1, match.matchStart != lastEnd { chunks += 1 }
+            index = match.start + match.length
+            lastEnd = match.matchStart + match.matchLength
+        }
+    }
+
+    /// How good a path is, the smaller the better: more matched words, fewer chunks, smaller distance, and as they came.
+    private struct Rank {
+        let matchesAndChunks: UInt64
+        let distanceAndPlace: UInt64
+
+        init(_ path: Path, place: Int) {
+            let missing = UInt64(UInt32.max - UInt32(path.matches1 + path.matches2))
+            matchesAndChunks = missing << 32 | UInt64(path.chunks)
+            distanceAndPlace = UInt64(path.distance) << 32 | UInt64(place)
+        }
+
+        var place: Int { Int(distanceAndPlace & 0xFFFF_FFFF) }
+
+        static func < (lhs: Rank, rhs: Rank) -> Bool {
+            lhs.matchesAndChunks == rhs.matchesAndChunks
+                ? lhs.distanceAndPlace < rhs.distanceAndPlace : lhs.matchesAndChunks < rhs.matchesAndChunks
+        }
+    }
+
+    /// The paths that go on at a word.
+    private struct Beam {
+        /// How many there are at most.
+        static let width = 40
+
+        /// The best one first.
+        private(set) var ranks: [Rank] = []
+        /// The paths as they came, with some that better ones have put out of the ranks.
+        private(set) var paths: [Path] = []
+
+        mutating func removeAll() {
+            ranks.removeAll(keepingCapacity: true)
+            paths.removeAll(keepingCapacity: true)
+        }
+
+        mutating func keep(_ path: Path) {
+            let rank = Rank(path, place: paths.count)
+            var place = ranks.count
+            if place == Beam.width {
+                guard rank < ranks[place - 1] else { return }
+                place -= 1
+            } else {
+                ranks.append(rank)
+            }
+            paths.append(path)
+            ranks.withUnsafeMutableBufferPointer { ranks in
+                while place > 0, rank < ranks[place - 1] {
+                    ranks[place] = ranks[place - 1]
+                    place -= 1
+                }
+                ranks[place] = rank
+            }
+        }
     }
 
     private struct Choice {
@@ -50,70 +111,96 @@ struct METEORAligner {
         var previous: Int32
     }
 
-    private var paths: [Path] = []
-    private var nextPaths: [Path] = []
-    /// Which words are taken, `stride` words of bits for each path: first the hypothesis's, then the reference's.
-    private var bits: [UInt64] = []
-    private var nextBits: [UInt64] = []
-    private var history: [Choice] = []
-    private var order: [Int32] = []
+    /// Which words each path has taken: a row of bits, first the hypothesis's, then the reference's.
+    private struct TakenWords {
+        let hypothesisCount: Int
+        private let stride: Int
+        private var bits: [UInt64]
+
+        init(rows: Int, hypothesisCount: Int, referenceCount: Int) {
+            self.hypothesisCount = hypothesisCount
+            stride = (hypothesisCount + referenceCount + 63) / 64
+            bits = [UInt64](repeating: 0, count: rows * stride)
+        }
+
+        private func contains(_ row: Int, _ index: Int) -> Bool {
+            bits[row * stride + index >> 6] & (1 << UInt64(index & 63)) != 0
+        }
+
+        /// Whether a word of the reference is taken.
+        func containsReference(_ row: Int, _ word: Int) -> Bool { contains(row, hypothesisCount + word) }
+
+        /// Whether any word of a match is taken.
+        func overlaps(_ row: Int, _ match: Candidate) -> Bool {
+            for word in match.start..<(match.start + match.length) where containsReference(row, Int(word)) {
+                return true
+            }
+            for word in match.matchStart..<(match.matchStart + match.matchLength) where contains(row, Int(word)) {
+                return true
+            }
+            return false
+        }
+
+        mutating func take(_ row: Int, _ match: Candidate) {
+            for word in match.start..<(match.start + match.length) { insert(row, hypothesisCount + Int(word)) }
+            for word in match.matchStart..<(match.matchStart + match.matchLength) { insert(row, Int(word)) }
+        }
+
+        private mutating func insert(_ row: Int, _ index: Int) {
+            bits[row * stride + index >> 6] |= 1 << UInt64(index & 63)
+        }
+
+        mutating func copy(_ row: Int, from other: TakenWords, _ otherRow: Int) {
+            for index in 0..<stride { bits[row * stride + index] = other.bits[otherRow * stride + index] }
+        }
+    }
 
     /// The matches of the best alignment, by their place in the reference.
     ///
     /// - Parameters:
-    ///   - candidates: The possible matches at each word of the reference, in the order in which the stages found them.
+    ///   - candidates: The possible matches, those at each word of the reference in the order in which the stages found
+    ///     them.
     ///   - hypothesisCount: The words of the hypothesis.
-    mutating func best(_ candidates: [[Candidate]], hypothesisCount: Int) -> [Candidate] {
-        let referenceCount = candidates.count
-        let flat = candidates.flatMap { $0 }
-        var offsets = [Int](repeating: 0, count: referenceCount + 1)
-        for index in 0..<referenceCount { offsets[index + 1] = offsets[index] + candidates[index].count }
+    ///   - referenceCount: The words of the reference.
+    static func best(_ candidates: [Candidate], hypothesisCount: Int, referenceCount: Int) -> [Candidate] {
+        let (flat, offsets) = byStart(candidates, referenceCount)
+        let fixed = fixed(flat, offsets, hypothesisCount)
+        var taken = TakenWords(rows: Beam.width, hypothesisCount: hypothesisCount, referenceCount: referenceCount)
+        var nextTaken = taken
+        for index in fixed where index >= 0 { taken.take(0, flat[Int(index)]) }
 
-        var fixed = [Int32](repeating: -1, count: referenceCount + 1)
-        let offset = hypothesisCount
-        let stride = (hypothesisCount + referenceCount + 63) / 64
-        bits = [UInt64](repeating: 0, count: stride)
-        fix(flat, offsets, hypothesisCount, &fixed, offset)
-
-        paths = []
-        nextPaths = [Path()]
-        nextBits = bits
-        history.removeAll(keepingCapacity: true)
+        var paths = [Path()]
+        var beam = Beam()
+        var history: [Choice] = []
         for current in 0...referenceCount {
-            swap(&paths, &nextPaths)
-            swap(&bits, &nextBits)
-            nextPaths.removeAll(keepingCapacity: true)
-            nextBits.removeAll(keepingCapacity: true)
-            sort()
-            for rank in 0..<min(METEORAligner.beam, paths.count) {
-                let place = Int(order[rank])
+            beam.removeAll()
+            for place in paths.indices {
                 var path = paths[place]
-                let base = place * stride
+                path.parent = Int32(place)
+                path.added = -1
                 if current == referenceCount {
                     if path.lastEnd != -1 { path.chunks += 1 }
-                    push(path, base, stride)
+                    beam.keep(path)
                     continue
                 }
-                if isUsed(base, offset + current) {
+                if taken.containsReference(place, current) {
                     if current < Int(path.index) {
-                        push(path, base, stride)
+                        beam.keep(path)
                     } else if fixed[Int(path.index)] >= 0 {
                         let match = flat[Int(fixed[Int(path.index)])]
-                        add(match, to: &path)
+                        path.add(match)
                         path.distance += abs(match.start - match.matchStart)
-                        push(path, base, stride)
+                        beam.keep(path)
                     }
                     continue
                 }
                 for index in offsets[current]..<offsets[current + 1] {
                     let match = flat[index]
-                    if overlaps(match, base, offset) { continue }
+                    if taken.overlaps(place, match) { continue }
                     var next = path
-                    add(match, to: &next)
-                    history.append(Choice(candidate: Int32(index), previous: path.history))
-                    next.history = Int32(history.count - 1)
-                    push(next, base, stride)
-                    mark(match, nextBits.count - stride, offset)
+                    next.add(match)
+                    next.added = Int32(index)
+                    beam.keep(next)
                     // The distance goes to the path that is extended, not to the new one.
                     path.distance += abs(match.start - match.matchStart)
                 }
@@ -122,17 +209,28 @@ struct METEORAligner {
                     path.lastEnd = -1
                 }
                 path.index += 1
-                push(path, base, stride)
+                beam.keep(path)
             }
-            if nextPaths.isEmpty {
-                let place = Int(order[0])
-                push(paths[place], place * stride, stride)
+            if beam.ranks.isEmpty {
+                paths[0].parent = 0
+                paths[0].added = -1
+                beam.keep(paths[0])
             }
+            paths.removeAll(keepingCapacity: true)
+            for rank in beam.ranks {
+                var path = beam.paths[rank.place]
+                nextTaken.copy(paths.count, from: taken, Int(path.parent))
+                if path.added >= 0 {
+                    nextTaken.take(paths.count, flat[Int(path.added)])
+                    history.append(Choice(candidate: path.added, previous: path.history))
+                    path.history = Int32(history.count - 1)
+                }
+                paths.append(path)
+            }
+            swap(&taken, &nextTaken)
         }
-        swap(&paths, &nextPaths)
-        sort()
         var chosen = fixed.filter { $0 >= 0 }.map { flat[Int($0)] }
-        var link = paths[Int(order[0])].history
+        var link = paths[0].history
         while link >= 0 {
             chosen.append(flat[Int(history[Int(link)].candidate)])
             link = history[Int(link)].previous
@@ -140,82 +238,38 @@ struct METEORAligner {
         return chosen.sorted { $0.start < $1.start }
     }
 
-    /// Fixes the matches that stand alone at their word and whose words no other match covers.
-    private mutating func fix(
-        _ flat: [Candidate],
-        _ offsets: [Int],
-        _ hypothesisCount: Int,
-        _ fixed: inout [Int32],
-        _ offset: Int
-    ) {
+    /// Puts the matches that begin at the same word side by side, and tells where those of each word stand.
+    private static func byStart(_ candidates: [Candidate], _ referenceCount: Int) -> (flat: [Candidate], offsets: [Int])
+    {
+        var offsets = [Int](repeating: 0, count: referenceCount + 1)
+        for match in candidates { offsets[Int(match.start) + 1] += 1 }
+        for index in 0..<referenceCount { offsets[index + 1] += offsets[index] }
+        var next = offsets
+        var flat = candidates
+        for match in candidates {
+            flat[next[Int(match.start)]] = match
+            next[Int(match.start)] += 1
+        }
+        return (flat, offsets)
+    }
+
+    /// The matches, by the word they begin at, that stand alone there and whose words no other match covers; `-1` where
+    /// there is none.
+    private static func fixed(_ flat: [Candidate], _ offsets: [Int], _ hypothesisCount: Int) -> [Int32] {
         var hypothesisCoverage = [Int32](repeating: 0, count: hypothesisCount)
         var referenceCoverage = [Int32](repeating: 0, count: offsets.count - 1)
         for match in flat {
             for word in 0..<match.length { referenceCoverage[Int(match.start + word)] += 1 }
             for word in 0..<match.matchLength { hypothesisCoverage[Int(match.matchStart + word)] += 1 }
         }
+        var fixed = [Int32](repeating: -1, count: offsets.count)
         for index in 0..<(offsets.count - 1) where offsets[index + 1] - offsets[index] == 1 {
             let match = flat[offsets[index]]
             guard (0..<match.length).allSatisfy({ referenceCoverage[Int(match.start + $0)] == 1 }),
                 (0..<match.matchLength).allSatisfy({ hypothesisCoverage[Int(match.matchStart + $0)] == 1 })
             else { continue }
             fixed[index] = Int32(offsets[index])
-            for word in 0..<match.length { set(&bits, offset + index + Int(word)) }
-            for word in 0..<match.matchLength { set(&bits, Int(match.matchStart + word)) }
         }
-    }
-
-    private func add(_ match: Candidate, to path: inout Path) {
-        path.matches1 = match.total(path.matches1, match.matchLength)
-        path.matches2 = match.total(path.matches2, match.length)
-        if path.lastEnd != -1, match.matchStart != path.lastEnd { path.chunks += 1 }
-        path.index = match.start + match.length
-        path.lastEnd = match.matchStart + match.matchLength
-    }
-
-    private mutating func push(_ path: Path, _ base: Int, _ stride: Int) {
-        nextPaths.append(path)
-        nextBits.append(contentsOf: bits[base..<(base + stride)])
-    }
-
-    private func set(_ bits: inout [UInt64], _ index: Int) { bits[index >> 6] |= 1 << UInt64(index & 63) }
-
-    private func isUsed(_ base: Int, _ index: Int) -> Bool {
-        bits[base + index >> 6] & (1 << UInt64(index & 63)) != 0
-    }
-
-    private func overlaps(_ match: Candidate, _ base: Int, _ offset: Int) -> Bool {
-        for word in 0..<Int(match.length) where isUsed(base, offset + Int(match.start) + word) { return true }
-        for word in 0..<Int(match.matchLength) where isUsed(base, Int(match.matchStart) + word) { return true }
-        return false
-    }
-
-    private mutating func mark(_ match: Candidate, _ base: Int, _ offset: Int) {
-        for word in 0..<Int(match.length) {
-            let index = offset + Int(match.start) + word
-            nextBits[base + index >> 6] |= 1 << UInt64(index & 63)
-        }
-        for word in 0..<Int(match.matchLength) {
-            let index = Int(match.matchStart) + word
-            nextBits[base + index >> 6] |= 1 << UInt64(index & 63)
-        }
-    }
-
-    /// Sorts the paths: more matched words, fewer chunks, smaller distance, and as they came.
-    private mutating func sort() {
-        order.removeAll(keepingCapacity: true)
-        order.append(contentsOf: 0..<Int32(paths.count))
-        guard paths.count > 1 else { return }
-        let paths = paths
-        order.sort { first, second in
-            let a = paths[Int(first)]
-            let b = paths[Int(second)]
-            let totalA = a.matches1 + a.matches2
-            let totalB = b.matches1 + b.matches2
-            if totalA != totalB { return totalA > totalB }
-            if a.chunks != b.chunks { return a.chunks < b.chunks }
-            if a.distance != b.distance { return a.distance < b.distance }
-            return first < second
-        }
+        return fixed
     }
 }

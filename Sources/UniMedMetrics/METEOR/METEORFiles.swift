@@ -1,18 +1,18 @@
+import CLibDeflate
 import CZip
-import CZlib
 import Foundation
 
 /// Reading of METEOR's data files.
 enum METEORFiles {
-    static func data(_ file: URL) throws(MetricError) -> Data {
+    static func bytes(_ file: URL) throws(MetricError) -> [UInt8] {
         do {
-            return try Data(contentsOf: file)
+            return [UInt8](try Data(contentsOf: file))
         } catch {
             throw .unreadableResource(path: file.path, reason: error.localizedDescription)
         }
     }
 
-    static func string(_ bytes: some Sequence<UInt8>) -> String { String(decoding: Array(bytes), as: UTF8.self) }
+    static func string(_ bytes: some Collection<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
 
     static func number(_ bytes: some Collection<UInt8>) -> Int? {
         var value = 0
@@ -25,13 +25,13 @@ enum METEORFiles {
     }
 
     /// The contents of entries of a ZIP archive.
-    static func entries(_ names: [String], ofArchive file: URL) throws(MetricError) -> [Data] {
+    static func entries(_ names: [String], ofArchive file: URL) throws(MetricError) -> [[UInt8]] {
         var code: Int32 = 0
         guard let archive = zip_open(file.path, ZIP_RDONLY, &code) else {
             throw .unreadableResource(path: file.path, reason: "expected a ZIP archive, got error \(code)")
         }
         defer { zip_discard(archive) }
-        var result: [Data] = []
+        var result: [[UInt8]] = []
         for name in names {
             var status = zip_stat_t()
             guard zip_stat(archive, name, 0, &status) == 0, status.size < 1 << 30,
@@ -39,72 +39,67 @@ enum METEORFiles {
             else { throw .unreadableResource(path: file.path, reason: "expected the entry \(name), got none") }
             defer { zip_fclose(entry) }
             let count = Int(status.size)
-            var data = Data(count: count)
-            let read = data.withUnsafeMutableBytes { zip_fread(entry, $0.baseAddress, UInt64(count)) }
+            var bytes = [UInt8](repeating: 0, count: count)
+            let read = bytes.withUnsafeMutableBytes { zip_fread(entry, $0.baseAddress, UInt64(count)) }
             guard read == count else {
                 throw .unreadableResource(path: file.path, reason: "the entry \(name) cannot be read")
             }
-            result.append(data)
+            result.append(bytes)
         }
         return result
     }
 
-    /// Calls with the second and third of every three lines of a file compressed by gzip.
-    static func forEachLineOfThree(
-        ofGzip file: URL,
-        _ body: (UnsafeBufferPointer<UInt8>, UnsafeBufferPointer<UInt8>) -> Void
-    ) throws(MetricError) {
-        guard let stream = gzopen(file.path, "rb") else {
-            throw .unreadableResource(path: file.path, reason: "expected a file compressed by gzip, got none")
+    /// The contents of a file that is compressed by gzip; one that is not is taken as it is.
+    static func contents(ofGzip file: URL) throws(MetricError) -> [UInt8] {
+        let compressed = try bytes(file)
+        guard isGzip(compressed[...]) else { return compressed }
+        guard let decompressor = libdeflate_alloc_decompressor() else {
+            throw .unreadableResource(path: file.path, reason: "no memory for decompression")
         }
-        defer { gzclose(stream) }
-        gzbuffer(stream, 1 << 18)
-        let capacity = 1 << 20
-        var buffer = [UInt8](repeating: 0, count: capacity)
-        var filled = 0
-        while true {
-            let start = filled
-            let read = buffer.withUnsafeMutableBytes { bytes in
-                bytes.baseAddress.map { Int(gzread(stream, $0 + start, UInt32(capacity - start))) } ?? -1
-            }
-            guard read >= 0 else {
+        defer { libdeflate_free_decompressor(decompressor) }
+        var result: [UInt8] = []
+        var rest = compressed[...]
+        // A file may have several members, one after the other.
+        while isGzip(rest) {
+            guard let member = firstMember(of: rest, decompressor) else {
                 throw .unreadableResource(path: file.path, reason: "the compressed data is damaged")
             }
-            filled += read
-            if read == 0, filled > 0, buffer[filled - 1] != 0x0A, filled < capacity {
-                buffer[filled] = 0x0A
-                filled += 1
-            }
-            let used = buffer.withUnsafeBufferPointer { whole(UnsafeBufferPointer(rebasing: $0[0..<filled]), body) }
-            if read == 0 { break }
-            guard used > 0 || filled < capacity else {
-                throw .unreadableResource(path: file.path, reason: "a line is longer than \(capacity) bytes")
-            }
-            buffer.withUnsafeMutableBufferPointer { bytes in
-                for index in used..<filled { bytes[index - used] = bytes[index] }
-            }
-            filled -= used
+            result = result.isEmpty ? member.bytes : result + member.bytes
+            rest = rest.dropFirst(member.compressedCount)
         }
+        return result
     }
 
-    /// Calls for every three whole lines; returns how many bytes they were.
-    private static func whole(
-        _ bytes: UnsafeBufferPointer<UInt8>,
-        _ body: (UnsafeBufferPointer<UInt8>, UnsafeBufferPointer<UInt8>) -> Void
-    ) -> Int {
-        guard let base = bytes.baseAddress else { return 0 }
-        func lineEnd(_ start: Int) -> Int? {
-            guard start < bytes.count, let found = memchr(base + start, 0x0A, bytes.count - start) else { return nil }
-            return UnsafeRawPointer(found) - UnsafeRawPointer(base)
+    private static func isGzip(_ bytes: ArraySlice<UInt8>) -> Bool { bytes.starts(with: [0x1F, 0x8B]) }
+
+    /// The first member of compressed data, or `nil` when it is damaged.
+    private static func firstMember(
+        of compressed: ArraySlice<UInt8>,
+        _ decompressor: OpaquePointer
+    ) -> (bytes: [UInt8], compressedCount: Int)? {
+        // Nothing grows by more than this; the file's last four bytes are the length of its last member.
+        let limit = compressed.count * 1032
+        var capacity = min(compressed.suffix(4).reversed().reduce(0) { $0 << 8 | Int($1) }, limit)
+        while true {
+            var consumed = 0
+            var status = LIBDEFLATE_BAD_DATA
+            let bytes = [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
+                status = compressed.withUnsafeBytes {
+                    libdeflate_gzip_decompress_ex(
+                        decompressor,
+                        $0.baseAddress,
+                        $0.count,
+                        buffer.baseAddress,
+                        capacity,
+                        &consumed,
+                        &count
+                    )
+                }
+                if status != LIBDEFLATE_SUCCESS { count = 0 }
+            }
+            if status == LIBDEFLATE_SUCCESS { return (bytes, consumed) }
+            guard status == LIBDEFLATE_INSUFFICIENT_SPACE, capacity < limit else { return nil }
+            capacity = min(max(2 * capacity, 1 << 16), limit)
         }
-        var used = 0
-        while let first = lineEnd(used), let second = lineEnd(first + 1), let third = lineEnd(second + 1) {
-            body(
-                UnsafeBufferPointer(rebasing: bytes[(first + 1)..<second]),
-                UnsafeBufferPointer(rebasing: bytes[(second + 1)..<third])
-            )
-            used = third + 1
-        }
-        return used
     }
 }

@@ -22,7 +22,9 @@ public enum METEORNormalizer {
             if isAlphanumeric(scalar) || isKept(scalar) {
                 scalars.append(scalar)
             } else {
-                scalars += [" ", scalar, " "]
+                scalars.append(" ")
+                scalars.append(scalar)
+                scalars.append(" ")
             }
             switch scalar {
             case ",": hasComma = true
@@ -46,13 +48,16 @@ public enum METEORNormalizer {
 
     /// The words of a text of nothing but lower-case letters, digits and single spaces, which is most of what is scored.
     private static func plainWords(_ text: String) -> [String]? {
-        for byte in text.utf8 {
-            switch byte {
-            case 0x61...0x7A, 0x30...0x39, 0x20: continue
-            default: return nil
+        var text = text
+        return text.withUTF8 { bytes in
+            let isPlain = bytes.allSatisfy {
+                switch $0 {
+                case 0x61...0x7A, 0x30...0x39, 0x20: true
+                default: false
+                }
             }
+            return isPlain ? String.words(bytes) : nil
         }
-        return text.utf8.split(separator: 0x20).map { String(Substring($0)) }
     }
 
     private static func isDigit(_ scalar: Unicode.Scalar) -> Bool { ("0"..."9").contains(scalar) }
@@ -208,7 +213,7 @@ public enum METEORNormalizer {
             let next = index + 1 < words.count ? words[index + 1].first : nil
             let isBeforeLowercase = next.map { ("a"..."z").contains($0) } ?? false
             let isBeforeNumber = next.map(isDigit) ?? false
-            let name = string(stem)
+            let name = String(codePoints: stem)
             if stem.contains("."), stem.contains(where: isLetter) {
                 append(word.filter { $0 != "." }[...], to: &result)
             } else if METEORLists.prefixes.contains(name) || isBeforeLowercase
@@ -223,14 +228,14 @@ public enum METEORNormalizer {
         return result
     }
 
-    private static func string(_ scalars: ArraySlice<Unicode.Scalar>) -> String {
-        String(String.UnicodeScalarView(scalars))
-    }
-
     /// Adds a word, which spaces of other scripts cut in parts.
     private static func append(_ word: ArraySlice<Unicode.Scalar>, to result: inout [String]) {
+        if word.allSatisfy(\.isASCII) {
+            result.append(String(codePoints: word).lowercased())
+            return
+        }
         for part in word.split(whereSeparator: isWideSpace) {
-            result.append(string(part.map { $0 == ellipsisPoint ? "." : $0 }[...]).referenceLowercased)
+            result.append(String(codePoints: part.lazy.map { $0 == ellipsisPoint ? "." : $0 }).referenceLowercased)
         }
     }
 

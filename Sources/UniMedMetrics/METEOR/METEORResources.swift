@@ -13,6 +13,11 @@ public struct METEORResources: Sendable {
         self.paraphrases = paraphrases
     }
 
+    /// The same data, of which the paraphrase table is in memory.
+    func loaded() throws(MetricError) -> METEORResources {
+        METEORResources(synonyms: synonyms, paraphrases: try paraphrases?.loaded())
+    }
+
     func has(_ stage: METEOR.Stage) -> Bool {
         switch stage {
         case .exact, .stem: true
@@ -86,10 +91,10 @@ public struct METEORSynonyms: Sendable {
     /// - Throws: ``MetricError/unreadableResource(path:reason:)``.
     public init(folder: URL) throws(MetricError) {
         isComplete = false
-        try read(METEORFiles.data(folder.appendingPathComponent("english.synsets")), folder.path)
+        try read(METEORFiles.bytes(folder.appendingPathComponent("english.synsets")), folder.path)
         let exceptions = folder.appendingPathComponent("english.exceptions")
         if FileManager.default.fileExists(atPath: exceptions.path) {
-            readExceptions(try METEORFiles.data(exceptions))
+            readExceptions(try METEORFiles.bytes(exceptions))
         }
     }
 
@@ -112,7 +117,7 @@ public struct METEORSynonyms: Sendable {
     public init(wordNet folder: URL) throws(MetricError) {
         isComplete = false
         for part in ["noun", "verb", "adj", "adv"] {
-            let index = try METEORFiles.data(folder.appendingPathComponent("index." + part))
+            let index = try METEORFiles.bytes(folder.appendingPathComponent("index." + part))
             for line in index.split(separator: 0x0A) where line.first != 0x20 {
                 let fields = line.split(separator: 0x20)
                 guard fields.count > 2, let count = METEORFiles.number(fields[2]), fields.count >= count else {
@@ -123,7 +128,7 @@ public struct METEORSynonyms: Sendable {
             }
             let exceptions = folder.appendingPathComponent(part + ".exc")
             guard FileManager.default.fileExists(atPath: exceptions.path) else { continue }
-            for line in try METEORFiles.data(exceptions).split(separator: 0x0A) {
+            for line in try METEORFiles.bytes(exceptions).split(separator: 0x0A) {
                 let fields = line.split(separator: 0x20).map(METEORFiles.string)
                 guard let form = fields.first else { continue }
                 bases[form, default: []] += fields.dropFirst()
@@ -131,8 +136,8 @@ public struct METEORSynonyms: Sendable {
         }
     }
 
-    private mutating func read(_ data: Data, _ path: String) throws(MetricError) {
-        let lines = data.split(separator: 0x0A, omittingEmptySubsequences: false)
+    private mutating func read(_ bytes: [UInt8], _ path: String) throws(MetricError) {
+        let lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
         sets.reserveCapacity(lines.count / 2)
         for index in stride(from: 0, to: lines.count - 1, by: 2) {
             let numbers = lines[index + 1].split(separator: 0x20).compactMap { METEORFiles.number($0).map(Int32.init) }
@@ -143,8 +148,8 @@ public struct METEORSynonyms: Sendable {
         }
     }
 
-    private mutating func readExceptions(_ data: Data) {
-        let lines = data.split(separator: 0x0A, omittingEmptySubsequences: false)
+    private mutating func readExceptions(_ bytes: [UInt8]) {
+        let lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
         for index in stride(from: 0, to: lines.count - 1, by: 2) {
             let base = METEORFiles.string(lines[index])
             for form in lines[index + 1].split(separator: 0x20) {

@@ -39,7 +39,10 @@ public enum PTBTokenizer {
     public static func words(ofCaptions captions: [String]) -> [[String]] {
         tokens(ofLines: captions).map { line in
             // A token may hold a no-break space; only plain spaces part words.
-            line.filter { !droppedTokens.contains($0) }
+            line.filter { token in
+                let isWord = token.utf8.first.map { PTBCharacters.isLatinAlphanumeric(UInt16($0)) } ?? false
+                return isWord || !droppedTokens.contains(token)
+            }
         }
     }
 
@@ -103,7 +106,14 @@ struct PTBScanner {
         return nil
     }
 
-    private func string(_ start: Int, _ end: Int) -> String { String(decoding: text[start..<end], as: UTF16.self) }
+    private func string(_ start: Int, _ end: Int) -> String {
+        let units = text[start..<end]
+        guard units.allSatisfy({ $0 < 0x80 }) else { return String(decoding: units, as: UTF16.self) }
+        return String(unsafeUninitializedCapacity: units.count) { bytes in
+            for (offset, unit) in units.enumerated() { bytes[offset] = UInt8(truncatingIfNeeded: unit) }
+            return units.count
+        }
+    }
 
     /// Whether a space, the end of a line or that of the text stands at a place.
     private func isBreak(_ index: Int) -> Bool { index >= text.count || text[index] == 0x20 || text[index] == 0x0A }
