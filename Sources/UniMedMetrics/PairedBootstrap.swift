@@ -92,12 +92,19 @@ public struct PairedBootstrap: Codable, Sendable, Equatable {
             resampled.append(sum / count)
         }
         resampled.sort()
-        let tail = (1 - confidence) / 2
+        guard let interval = interval(ofSorted: resampled) else { throw .noValues(metric: "paired bootstrap") }
         return Estimate(
             difference: differences.reduce(0, +) / Double(differences.count),
-            lower: SummaryStatistics.interpolate(resampled, tail),
-            upper: SummaryStatistics.interpolate(resampled, 1 - tail)
+            lower: interval.lower,
+            upper: interval.upper
         )
+    }
+
+    /// The middle of values of draws that holds ``confidence`` of them; `nil` for none.
+    package func interval(ofSorted draws: [Double]) -> (lower: Double, upper: Double)? {
+        guard !draws.isEmpty else { return nil }
+        let tail = (1 - confidence) / 2
+        return (SummaryStatistics.interpolate(draws, tail), SummaryStatistics.interpolate(draws, 1 - tail))
     }
 
     private static func grouped(_ values: [Double], by groups: [String]) -> (sums: [Double], counts: [Double]) {

@@ -85,9 +85,13 @@ struct PredictionScorerTests {
         // Twice as good on one data set, a quarter better on the other.
         #expect(report.gains.map(\.task) == [.imageClassification])
         #expect(abs((report.totalGain ?? 0) - 0.625) < 1e-12)
+        // One task: its interval is the total's.
+        let (lower, upper) = (try #require(report.totalGainLower), try #require(report.totalGainUpper))
+        #expect(lower > 0 && lower < 0.625 && upper > 0.625)
+        #expect(report.gains.first?.lower == lower && report.gains.first?.upper == upper)
         let equal = try scorer.report([file("a", ours)], against: [file("b", ours)])
         #expect(equal.rows.first?.primaryCell?.comparison?.pValue == 1)
-        #expect(equal.totalGain == 0)
+        #expect(equal.totalGain == 0 && equal.totalGainLower == 0 && equal.totalGainUpper == 0)
     }
 
     @Test func `files that do not fit together are refused by name`() throws {

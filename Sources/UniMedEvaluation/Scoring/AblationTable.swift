@@ -148,7 +148,7 @@ public struct AblationTable: Codable, Sendable, Equatable {
             let metric = rows.lazy.compactMap(\.report).flatMap(\.rows).first { $0.task == part.task }?.primary
             headings += ["\(part.task.rawValue.uppercased()) \(metric?.title ?? "")", "Δ"]
         }
-        headings.append("Total Δ")
+        headings += ["Total Δ", "Interval"]
         var lines: [[String]] = []
         for row in rows {
             if let section = row.section { lines.append([section]) }
@@ -167,6 +167,8 @@ public struct AblationTable: Codable, Sendable, Equatable {
                 line.append(gain.map { AblationTable.percent($0.gain) } ?? "")
             }
             line.append(report.totalGain.map(AblationTable.percent) ?? "")
+            let ends = [report.totalGainLower, report.totalGainUpper].compactMap { $0.map(AblationTable.percent) }
+            line.append(ends.joined(separator: " to "))
             lines.append(line)
         }
         return ReportSheet(title: title, headings: headings, lines: lines, wordColumns: Set(columns.indices))
@@ -247,7 +249,7 @@ public struct AblationTable: Codable, Sendable, Equatable {
             }
             notes.append(
                 "Δ: the mean relative improvement over the baseline of the task's data sets; total Δ: the mean of the tasks' "
-                    + "(Uni-Med section 4.1). Values in percent."
+                    + "(Uni-Med section 4.1), with its interval over draws of samples; seeds are not drawn. Values in percent."
             )
         }
         if seeds.count > 1 {
@@ -269,7 +271,7 @@ public struct AblationTable: Codable, Sendable, Equatable {
         let number = { (value: Double?) in value.map { "\($0)" } ?? "" }
         var lines = [
             "row,baseline,seeds,dataset,task,subset,metric,is_primary,n,skipped,unparsable,leaks,value,sd,lower,upper,other,"
-                + "difference,difference_lower,difference_upper,p,gain,task_gain,total_gain"
+                + "difference,difference_lower,difference_upper,p,gain,task_gain,total_gain,total_gain_lower,total_gain_upper"
         ]
         for row in rows {
             guard let report = row.report else { continue }
@@ -287,7 +289,8 @@ public struct AblationTable: Codable, Sendable, Equatable {
                             part.leaks == nil ? "" : part.leakText, "\(cell.value)", number(cell.standardDeviation),
                             number(cell.lower), number(cell.upper), number(other?.value), number(other?.difference),
                             number(other?.lower), number(other?.upper), number(other?.pValue), number(other?.gain),
-                            number(taskGain), number(report.totalGain),
+                            number(taskGain), number(report.totalGain), number(report.totalGainLower),
+                            number(report.totalGainUpper),
                         ].joined(separator: ",")
                     )
                 }

@@ -72,8 +72,12 @@ public struct PredictionScorer: Sendable {
             (taskOrder[$0.task] ?? 0, $0.dataset) < (taskOrder[$1.task] ?? 0, $1.dataset)
         }
         var rows: [ScoreReport.Row] = []
+        var gainDraws: [MedicalTask: [[Double?]]] = [:]
         for key in keys {
-            rows += try self.rows(of: key, parts[key] ?? [], runs, otherRuns)
+            for (row, gains) in try self.rows(of: key, parts[key] ?? [], runs, otherRuns) {
+                rows.append(row)
+                if row.subset == .all, !gains.isEmpty { gainDraws[key.task, default: []].append(gains) }
+            }
         }
         let hasReports = keys.contains { $0.task == .reportGeneration && parts[$0]?.isEmpty == false }
         return ScoreReport(
@@ -82,7 +86,8 @@ public struct PredictionScorer: Sendable {
             otherRunCount: otherRuns.count,
             missingMETEORStages: hasReports ? METEOR(resources: meteor).missingStages.map(\.title) : [],
             bootstrap: bootstrap,
-            resamplingUnit: resamplingUnit
+            resamplingUnit: resamplingUnit,
+            gainDraws: gainDraws
         )
     }
 
@@ -146,19 +151,22 @@ public struct PredictionScorer: Sendable {
 
     // MARK: Rows
 
+    /// A row, and the gain of its primary metric in every draw.
+    private typealias DrawnRow = (row: ScoreReport.Row, gains: [Double?])
+
     private func rows(
         of key: EvaluationTable.Key,
         _ samples: [SampleKey],
         _ runs: [Run],
         _ other: [Run]
-    ) throws(EvaluationError) -> [ScoreReport.Row] {
+    ) throws(EvaluationError) -> [DrawnRow] {
         var subsets: [(ScoreReport.Subset, [SampleKey])] = [(.all, samples)]
         if key.task == .visualQuestionAnswering, let first = runs.first {
             let closed = samples.filter { first.records[$0]?.choices?.isEmpty == false }
             let open = samples.filter { first.records[$0]?.choices?.isEmpty != false }
             if !closed.isEmpty, !open.isEmpty { subsets += [(.open, open), (.closed, closed)] }
         }
-        var rows: [ScoreReport.Row] = []
+        var rows: [DrawnRow] = []
         for (subset, samples) in subsets {
             rows.append(try row(of: key, subset, samples, runs, other))
         }
@@ -181,25 +189,25 @@ public struct PredictionScorer: Sendable {
         _ samples: [SampleKey],
         _ runs: [Run],
         _ other: [Run]
-    ) throws(EvaluationError) -> ScoreReport.Row {
+    ) throws(EvaluationError) -> DrawnRow {
         let records = runs.map { run in samples.compactMap { run.records[$0] } }
         let otherRecords = other.map { run in samples.compactMap { run.records[$0] } }
         var scored: [PartScores] = []
         for part in records { scored.append(try PartScores(part, task: key.task, meteor: meteor)) }
         var otherScored: [PartScores] = []
         for part in otherRecords { otherScored.append(try PartScores(part, task: key.task, meteor: meteor)) }
-        var cells: [ScoreReport.Cell] = []
+        var outcomes: [ScoreComparison.Outcome] = []
         if !samples.isEmpty {
             let groups = (records.first ?? []).map { record in
                 resamplingUnit == .groups ? record.group.map { "group " + $0 } ?? "sample " + record.id : record.id
             }
-            cells = try wrapping { () throws(MetricError) in
-                try ScoreComparison(bootstrap: bootstrap, groups: groups).cells(of: scored, against: otherScored)
+            outcomes = try wrapping { () throws(MetricError) in
+                try ScoreComparison(bootstrap: bootstrap, groups: groups).outcomes(of: scored, against: otherScored)
             }
         }
         let primary =
             key.task == .reportGeneration ? Metric.corpusBLEU1 : TaskRegistry.definition(of: key.task).primaryMetric
-        return ScoreReport.Row(
+        let row = ScoreReport.Row(
             dataset: key.dataset,
             task: key.task,
             subset: subset,
@@ -209,9 +217,10 @@ public struct PredictionScorer: Sendable {
             leftOut: scored.first?.leftOut ?? 0,
             leaks: PredictionScorer.leaks(records.first ?? []),
             primary: primary,
-            cells: cells.sorted { ($0.metric == primary ? 0 : 1) < ($1.metric == primary ? 0 : 1) },
+            cells: outcomes.map(\.cell).sorted { ($0.metric == primary ? 0 : 1) < ($1.metric == primary ? 0 : 1) },
             classes: scored.first?.classes ?? []
         )
+        return (row, outcomes.first { $0.cell.metric == primary }?.gains ?? [])
     }
 }
 

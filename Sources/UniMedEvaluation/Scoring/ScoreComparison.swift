@@ -27,10 +27,17 @@ struct ScoreComparison {
         var draws: [[Double?]]
     }
 
-    func cells(
+    /// A metric with what the draws make of its gain.
+    struct Outcome {
+        var cell: ScoreReport.Cell
+        /// The relative improvement over the other model in every draw that has one; empty without another model.
+        var gains: [Double?] = []
+    }
+
+    func outcomes(
         of scores: [PartScores],
         against other: [PartScores]
-    ) throws(MetricError) -> [ScoreReport.Cell] {
+    ) throws(MetricError) -> [Outcome] {
         guard bootstrap.resampleCount >= 1 else {
             throw .outOfRange(parameter: "resampleCount", expected: "at least 1", got: "\(bootstrap.resampleCount)")
         }
@@ -43,29 +50,34 @@ struct ScoreComparison {
         let own = values(of: scores)
         let others = other.isEmpty ? nil : values(of: other)
         let otherMetrics = other.first?.statistics.flatMap(\.metrics) ?? []
-        var cells: [ScoreReport.Cell] = []
+        var outcomes: [Outcome] = []
         for (index, metric) in metrics.enumerated() {
             let runs = own.runs.compactMap { $0[index] }
             guard runs.count == scores.count else { continue }
             let draws = own.draws[index].compactMap { $0 }.sorted()
-            var cell = ScoreReport.Cell(
-                metric: metric,
-                n: counts[index],
-                value: try SummaryStatistics.mean(runs),
-                runs: runs,
-                standardDeviation: ScoreComparison.standardDeviation(runs),
-                lower: draws.first.map { _ in SummaryStatistics.interpolate(draws, tail) },
-                upper: draws.first.map { _ in SummaryStatistics.interpolate(draws, 1 - tail) }
+            let interval = bootstrap.interval(ofSorted: draws)
+            var outcome = Outcome(
+                cell: ScoreReport.Cell(
+                    metric: metric,
+                    n: counts[index],
+                    value: try SummaryStatistics.mean(runs),
+                    runs: runs,
+                    standardDeviation: ScoreComparison.standardDeviation(runs),
+                    lower: interval?.lower,
+                    upper: interval?.upper
+                )
             )
             if let others, let place = otherMetrics.firstIndex(of: metric) {
-                cell.comparison = comparison(own, index, others, place, cell.value)
+                outcome.cell.comparison = comparison(own, index, others, place, outcome.cell.value)
+                outcome.gains = zip(own.draws[index], others.draws[place]).map { value, baseline -> Double? in
+                    guard let value, let baseline, baseline != 0 else { return nil }
+                    return (value - baseline) / baseline
+                }
             }
-            cells.append(cell)
+            outcomes.append(outcome)
         }
-        return cells
+        return outcomes
     }
-
-    private var tail: Double { (1 - bootstrap.confidence) / 2 }
 
     private func comparison(
         _ own: Values,
@@ -82,7 +94,7 @@ struct ScoreComparison {
             if let first, let second { differences.append(first - second) }
         }
         differences.sort()
-        guard !differences.isEmpty else { return nil }
+        guard let interval = bootstrap.interval(ofSorted: differences) else { return nil }
         let below = differences.count { $0 <= 0 }
         let above = differences.count { $0 >= 0 }
         // One is added on both sides: no finite number of draws shows that a probability is zero.
@@ -90,8 +102,8 @@ struct ScoreComparison {
         return ScoreReport.Comparison(
             value: baseline,
             difference: value - baseline,
-            lower: SummaryStatistics.interpolate(differences, tail),
-            upper: SummaryStatistics.interpolate(differences, 1 - tail),
+            lower: interval.lower,
+            upper: interval.upper,
             pValue: probability,
             gain: baseline == 0 ? nil : (value - baseline) / baseline
         )

@@ -36,7 +36,6 @@ extension ScoreReport {
     private static func signed(_ share: Double) -> String { String(format: "%+.2f", share * 100) }
 
     private var scores: ReportSheet {
-        let confidence = String(format: "%g%%", bootstrap.confidence * 100)
         var headings = ["Data set", "Task", "Subset", "Metric", "n", "Skipped", "Unparsable", "Leaks", "Value"]
         if runCount > 1 { headings.append("SD over \(runCount) runs") }
         headings.append("\(confidence) interval")
@@ -96,13 +95,20 @@ extension ScoreReport {
         return ReportSheet(title: title, headings: headings, lines: lines, wordColumns: [0, 1])
     }
 
+    private var confidence: String { String(format: "%g%%", bootstrap.confidence * 100) }
+
     private var gainSheet: ReportSheet? {
         guard let totalGain else { return nil }
-        let lines = gains.map { [$0.task.rawValue, "\($0.datasets)", Self.signed($0.gain) + "%"] }
+        func line(_ name: String, _ datasets: Int, _ gain: Double, _ lower: Double?, _ upper: Double?) -> [String] {
+            let interval = lower.flatMap { lower in upper.map { "\(Self.signed(lower)) to \(Self.signed($0))%" } }
+            return [name, "\(datasets)", Self.signed(gain) + "%", interval ?? "-"]
+        }
+        let lines = gains.map { line($0.task.rawValue, $0.datasets, $0.gain, $0.lower, $0.upper) }
+        let datasets = gains.reduce(0) { $0 + $1.datasets }
         return ReportSheet(
             title: "Gain over the other model",
-            headings: ["Task", "Data sets", "Gain"],
-            lines: lines + [["total", "\(gains.reduce(0) { $0 + $1.datasets })", Self.signed(totalGain) + "%"]],
+            headings: ["Task", "Data sets", "Gain", "\(confidence) interval"],
+            lines: lines + [line("total", datasets, totalGain, totalGainLower, totalGainUpper)],
             wordColumns: [0]
         )
     }

@@ -116,6 +116,10 @@ public struct ScoreReport: Codable, Sendable, Equatable {
         public var task: MedicalTask
         /// The mean over its data sets; `0.05` is 5 %.
         public var gain: Double
+        /// The lower end of its bootstrap interval over samples, where there is one.
+        public var lower: Double?
+        /// The upper end of its bootstrap interval over samples, where there is one.
+        public var upper: Double?
         /// How many data sets it is of.
         public var datasets: Int
     }
@@ -140,14 +144,22 @@ public struct ScoreReport: Codable, Sendable, Equatable {
     public var gains: [TaskGain]
     /// The mean of the tasks' gains; `nil` without a comparison.
     public var totalGain: Double?
+    /// The lower end of its bootstrap interval over samples, where there is one.
+    public var totalGainLower: Double?
+    /// The upper end of its bootstrap interval over samples, where there is one.
+    public var totalGainUpper: Double?
 
+    /// Makes a report.
+    ///
+    /// - Parameter gainDraws: For each task the gain of the primary metric of its data sets in every draw.
     init(
         rows: [Row],
         runCount: Int,
         otherRunCount: Int,
         missingMETEORStages: [String],
         bootstrap: PairedBootstrap,
-        resamplingUnit: EvaluationTable.ResamplingUnit
+        resamplingUnit: EvaluationTable.ResamplingUnit,
+        gainDraws: [MedicalTask: [[Double?]]]
     ) {
         self.rows = rows
         self.runCount = runCount
@@ -155,12 +167,34 @@ public struct ScoreReport: Codable, Sendable, Equatable {
         self.missingMETEORStages = missingMETEORStages
         self.bootstrap = bootstrap
         self.resamplingUnit = resamplingUnit
+        let taskDraws = gainDraws.mapValues(ScoreReport.means)
+        func middle(_ draws: [Double?]) -> (lower: Double, upper: Double)? {
+            bootstrap.interval(ofSorted: draws.compactMap { $0 }.sorted())
+        }
         gains = MedicalTask.allCases.compactMap { task in
             let parts = rows.filter { $0.task == task && $0.subset == .all }
                 .compactMap { $0.primaryCell?.comparison?.gain }
             guard !parts.isEmpty else { return nil }
-            return TaskGain(task: task, gain: parts.reduce(0, +) / Double(parts.count), datasets: parts.count)
+            let interval = middle(taskDraws[task] ?? [])
+            return TaskGain(
+                task: task,
+                gain: parts.reduce(0, +) / Double(parts.count),
+                lower: interval?.lower,
+                upper: interval?.upper,
+                datasets: parts.count
+            )
         }
         totalGain = gains.isEmpty ? nil : gains.reduce(0) { $0 + $1.gain } / Double(gains.count)
+        let total = middle(ScoreReport.means(gains.compactMap { taskDraws[$0.task] }))
+        (totalGainLower, totalGainUpper) = (total?.lower, total?.upper)
+    }
+
+    /// The mean of several numbers in each draw; `nil` in draws in which one is missing.
+    private static func means(_ draws: [[Double?]]) -> [Double?] {
+        guard let count = draws.map(\.count).min() else { return [] }
+        return (0..<count).map { index in
+            let values = draws.compactMap { $0[index] }
+            return values.count == draws.count ? values.reduce(0, +) / Double(values.count) : nil
+        }
     }
 }

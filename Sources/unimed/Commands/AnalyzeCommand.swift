@@ -105,6 +105,16 @@ struct AnalyzeCommand: ParsableCommand {
     @Option(name: .long, help: "Where the model lives: cpu, cuda or cuda:1.")
     var device = "cpu"
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Another model's analysis, which is drawn beside; may be repeated.",
+            discussion: "The folder of the analysis, or the run's that holds it."
+        ),
+        completion: .directory
+    )
+    var against: [String] = []
+
     @Option(name: .shortAndLong, help: "The folder of the files. Default: analysis/ in the checkpoint's folder.")
     var output: String?
 
@@ -170,19 +180,21 @@ struct AnalyzeCommand: ParsableCommand {
             return
         }
         guard let checkpoint else { return }
+        let others = try against.map(AnalysisFile.load)
         Interruption.listen()
         let run = URL(fileURLWithPath: checkpoint)
         let model = try ModelCheckpoint.load(from: run, device: parsedDevice(device), keepsTrainable: true)
         let prepared = try PreparedData.open(
             at: preparedFolder(data, ofRun: checkpoint, dataFolder: dataFolder)
         )
-        let job = AnalysisJob(
+        var job = AnalysisJob(
             checkpoint: model,
             data: prepared,
             request: request,
             run: run,
             folder: output.map { URL(fileURLWithPath: $0) } ?? run.appendingPathComponent("analysis")
         )
+        job.others = others
         let result = try job.run(ProgressPrinter())
         if outputOptions.json {
             try Terminal.output(json: result)

@@ -189,6 +189,8 @@ struct AnalysisJob {
     let run: URL
     /// The folder of the files.
     let folder: URL
+    /// Analyses of other models, drawn beside.
+    var others: [AnalysisFile] = []
 
     /// Analyses, and writes the files.
     func run(_ progress: ProgressPrinter) throws -> AnalysisFile {
@@ -236,8 +238,16 @@ struct AnalysisJob {
         }
         progress.finish()
         file.seconds = (ContinuousClock.now - start) / .seconds(1)
-        try AnalysisPage(file: file, data: data, metrics: metrics(), folder: folder).write(progress)
-        try AnalysisTables(file: file).write(to: folder)
+        let comparison = AnalysisComparison(files: [file] + others)
+        let page = AnalysisPage(
+            file: file,
+            data: data,
+            metrics: try metrics(),
+            comparison: comparison,
+            folder: folder
+        )
+        try page.write(progress)
+        try AnalysisTables(file: file, comparison: comparison).write(to: folder)
         // Last, because it says that the others are there.
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]

@@ -11,23 +11,28 @@ struct AnalysisPage {
     let data: PreparedData
     /// The lines of metrics of the run.
     let metrics: [TrainingMetrics]
+    /// What the analysis is drawn beside.
+    let comparison: AnalysisComparison
     /// The folder of the files.
     let folder: URL
 
     /// A figure with the name of its files.
-    private struct Figure {
+    struct Figure {
         let name: String
         let figure: ReportFigure
 
+        /// Makes a figure; what cannot stand in a file's name becomes a dash.
         init(_ name: String, _ plot: any Plot, _ caption: String) {
-            self.name = name
+            self.name = name.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? "\($0)" : "-" }.joined()
             figure = ReportFigure(plot: plot, caption: caption)
         }
     }
 
     /// Writes `analysis.html`, and under `figures/` every figure as SVG and PNG and every overlay as PNG.
     func write(_ progress: ProgressPrinter) throws {
-        let figures = interferenceFigures + statisticsFigures + routingFigures + ablationFigures + featureFigures
+        let figures =
+            comparison.figures + interferenceFigures + statisticsFigures + routingFigures + ablationFigures
+            + featureFigures
         let pictures = folder.appendingPathComponent("figures")
         try makeFolder(pictures)
         let plotting = ReportPage.Plotting.whereInstalled
@@ -95,11 +100,6 @@ struct AnalysisPage {
 
     // MARK: Figures
 
-    private func name(_ parts: String...) -> String {
-        parts.joined(separator: "-").lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? "\($0)" : "-" }
-            .joined()
-    }
-
     private var interferenceFigures: [Figure] {
         (file.interference + file.exactInterference).flatMap { set -> [Figure] in
             let step =
@@ -113,7 +113,7 @@ struct AnalysisPage {
             if let direction = set.direction[DirectionReading.meanOfRatios.rawValue] {
                 figures.append(
                     Figure(
-                        name("direction", set.name, kind),
+                        "direction \(set.name) \(kind)",
                         HeatMap(
                             title: "Gradient direction interference at \(set.name)\(step)",
                             rows: set.tasks,
@@ -129,7 +129,7 @@ struct AnalysisPage {
             if let magnitude = set.magnitude[MagnitudeReading.squareOfMean.rawValue] {
                 figures.append(
                     Figure(
-                        name("magnitude", set.name, kind),
+                        "magnitude \(set.name) \(kind)",
                         HeatMap(
                             title: "Gradient magnitude similarity at \(set.name)\(step)",
                             rows: set.tasks,
@@ -145,7 +145,7 @@ struct AnalysisPage {
             if let indexes = set.standardIndexes {
                 figures.append(
                     Figure(
-                        name("indexes", set.name, kind),
+                        "indexes \(set.name) \(kind)",
                         BarChart(
                             title: "Tug-of-war indexes at \(set.name)\(step)",
                             valueLabel: "Index, divided by the largest (without unit)",
@@ -173,7 +173,7 @@ struct AnalysisPage {
         return [ParameterStatistics.Form.absolute, .signed].map { form in
             let edges = ParameterStatistics.edges(form)
             return Figure(
-                name("statistics", form.rawValue),
+                "statistics \(form.rawValue)",
                 BarChart(
                     title: "Parameter statistics scores, \(form.rawValue)",
                     valueLabel: "Share of the parameters (%)",
@@ -203,7 +203,7 @@ struct AnalysisPage {
         ] where !summaries.isEmpty {
             figures.append(
                 Figure(
-                    name("routing by", kind),
+                    "routing by \(kind)",
                     HeatMap(
                         title: "Mean weight of each expert by \(kind)",
                         rows: summaries.map { "\($0.name), n = \($0.images)" },
@@ -254,7 +254,7 @@ struct AnalysisPage {
             map.isImage = true
             figures.append(
                 Figure(
-                    name("region", task.name),
+                    "region \(task.name)",
                     map,
                     "From left to right the picture as each expert sees it, n = \(task.images) pictures; one scale for all."
                 )
@@ -372,7 +372,7 @@ struct AnalysisPage {
                 ] {
                     figures.append(
                         Figure(
-                            name("features", map.place, method, kind),
+                            "features \(map.place) \(method) \(kind)",
                             Scatter(
                                 title: "Features \(map.place) by \(kind), \(method)",
                                 xLabel: x,

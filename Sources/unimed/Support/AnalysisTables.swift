@@ -5,6 +5,7 @@ import UniMedData
 /// The tables of an analysis as CSV files, one line for each number's place.
 struct AnalysisTables {
     let file: AnalysisFile
+    let comparison: AnalysisComparison
 
     /// Writes the tables that have lines.
     func write(to folder: URL) throws {
@@ -24,6 +25,7 @@ struct AnalysisTables {
                 "indexes", ["set", "step", "task", "readings", "index", "max_normalized"],
                 (file.interference + file.exactInterference).flatMap(indexes)
             ),
+            ("comparison", ["set", "task", "model", "index", "max_normalized"], compared),
             (
                 "statistics", ["set", "reading", "form", "bin_from", "bin_to", "ratio", "parameters"],
                 file.statistics.flatMap(statistics)
@@ -40,6 +42,16 @@ struct AnalysisTables {
             ),
             ("saliency", ["dataset", "sample", "task", "row", "column", "share"], file.attributions.flatMap(saliency)),
         ]
+    }
+
+    private var compared: [[String]] {
+        comparison.shared.flatMap { set in
+            zip(comparison.names, set.indexes).flatMap { model, indexes in
+                set.tasks.enumerated().map { place, task in
+                    [set.name, task, model, number(indexes.values[place]), number(indexes.maxNormalized[place])]
+                }
+            }
+        }
     }
 
     private static func field(_ text: String) -> String {
