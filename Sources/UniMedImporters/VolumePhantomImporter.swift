@@ -1,5 +1,3 @@
-import Foundation
-import Synchronization
 public import UniMedData
 public import UniMedImaging
 
@@ -42,34 +40,10 @@ public struct VolumePhantomImporter: DatasetImporter {
 
     /// Makes the samples of all volumes and the annotations of their slices.
     public func importSamples(report: inout ImportReport) -> ImportedDataset {
-        struct Study: Sendable {
-            let samples: [Sample]
-            let annotations: [ImageAnnotation]
+        DrawnStudies.dataset(count: generator.count, threadCount: threadCount, report: &report) { index in
+            let study = generator.study(at: index)
+            return (study.samples, study.annotations)
         }
-        let count = generator.count
-        let studies = Mutex<[Study?]>(Array(repeating: nil, count: count))
-        let next = Atomic<Int>(0)
-        DispatchQueue.concurrentPerform(iterations: min(threadCount, max(count, 1))) { _ in
-            while true {
-                let index = next.add(1, ordering: .relaxed).oldValue
-                guard index < count else { return }
-                let study = generator.study(at: index)
-                studies.withLock { $0[index] = Study(samples: study.samples, annotations: study.annotations) }
-            }
-        }
-        var result = ImportedDataset()
-        for study in studies.withLock({ $0 }) {
-            guard let study else { preconditionFailure("every index below the count was drawn") }
-            result.samples += study.samples
-            result.annotations += study.annotations
-        }
-        report.found(count, "image")
-        report.imported(count, "image")
-        for sample in result.samples {
-            report.found(1, ImportReport.kind(of: sample))
-            report.imported(1, ImportReport.kind(of: sample))
-        }
-        return result
     }
 
     /// The picture of a slice, drawn anew.

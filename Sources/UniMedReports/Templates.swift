@@ -14,10 +14,11 @@ enum Templates {
     private static let dataPage = template(dataSource)
     private static let comparisonPage = template(comparisonSource)
 
-    private static func template(_ source: String) -> MustacheTemplate {
+    /// What all pages share, around what is between.
+    private static func template(_ body: String) -> MustacheTemplate {
         MustacheContentTypes.register(EscapedText(), named: "ESCAPED")
         do {
-            return try MustacheTemplate(string: "{{% CONTENT_TYPE: ESCAPED}}\n" + source)
+            return try MustacheTemplate(string: "{{% CONTENT_TYPE: ESCAPED}}\n" + head + body + foot)
         } catch {
             preconditionFailure("the page's own template is well formed: \(error)")
         }
@@ -29,7 +30,7 @@ enum Templates {
 
     static func renderComparison(_ content: [String: Any]) -> String { comparisonPage.render(content) }
 
-    private static let comparisonSource = """
+    private static let head = """
         <!DOCTYPE html>
         <html lang="en">
         <head>
@@ -43,6 +44,18 @@ enum Templates {
         <body>
         <main>
         <h1>{{title}}</h1>
+
+        """
+
+    private static let foot = """
+
+        </main>
+        </body>
+        </html>
+
+        """
+
+    private static let comparisonSource = """
         {{#omitted}}<p class="note"><strong>This page has no plots.</strong> {{.}}</p>{{/omitted}}
         {{#notes}}<p class="note">{{.}}</p>
         {{/notes}}
@@ -56,26 +69,9 @@ enum Templates {
         {{/tables}}
         {{#figures}}<figure><h3>{{title}}</h3>{{{svg}}}<figcaption>{{caption}}</figcaption></figure>
         {{/figures}}
-        </main>
-        </body>
-        </html>
-
         """
 
     private static let dataSource = """
-        <!DOCTYPE html>
-        <html lang="en">
-        <head>
-        <meta charset="utf-8">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <meta name="color-scheme" content="light dark">
-        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-        <title>{{title}}</title>
-        <style>{{{style}}}</style>
-        </head>
-        <body>
-        <main>
-        <h1>{{title}}</h1>
         <dl class="facts">
         {{#facts}}<div><dt>{{label}}</dt><dd>{{value}}</dd></div>
         {{/facts}}</dl>
@@ -105,26 +101,9 @@ enum Templates {
         {{/cards}}</div>
         </section>
         {{/sections}}
-        </main>
-        </body>
-        </html>
-
         """
 
     private static let source = """
-        <!DOCTYPE html>
-        <html lang="en">
-        <head>
-        <meta charset="utf-8">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <meta name="color-scheme" content="light dark">
-        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-        <title>{{title}}</title>
-        <style>{{{style}}}</style>
-        </head>
-        <body>
-        <main>
-        <h1>{{title}}</h1>
         {{#omitted}}<p class="note"><strong>This page has no plots.</strong> {{.}}</p>{{/omitted}}
         <dl class="facts">
         {{#facts}}<div><dt>{{label}}</dt><dd>{{value}}</dd></div>
@@ -204,10 +183,6 @@ enum Templates {
         {{/moreFigures}}
         </section>
         {{/hasFigures}}
-        </main>
-        </body>
-        </html>
-
         """
 
     static let style = """

@@ -133,8 +133,22 @@ struct CommandLineTests {
         )
         #expect((json as? [String: Any])?["interference"] != nil)
 
+        let beside = try Program.run([
+            "analyze", run.run, "--data-folder", run.data, "--batches", "3", "--batch-size", "2", "--parts",
+            "interference", "--against", folder.path("out"), "-o", folder.path("beside"),
+        ])
+        #expect(beside.status == 0, "\(beside.errors)")
+        let comparison = try String(contentsOfFile: folder.path("beside/comparison.csv"), encoding: .utf8)
+        let lines = comparison.split(separator: "\n")
+        #expect(lines.first == "set,task,model,index,max_normalized")
+        // The same tasks of both, whose names are alike and are told apart; the experts were analysed in one of them only.
+        #expect(lines.count { $0.contains("(1),") } == lines.count { $0.contains("(2),") })
+        #expect(lines.count > 2 && lines.dropFirst().allSatisfy { $0.hasPrefix("connector,") })
+
         for (arguments, fault) in [
-            (["analyze"], "Name a run"), (["analyze", run.run, "--parameters", "router,experts"], "--parameters"),
+            (["analyze", run.run, "--data-folder", run.data, "--against", run.data], "analysis.json"),
+            (["analyze"], "Name a run"),
+            (["analyze", run.run, "--parameters", "router,experts"], "--parameters"),
             (["analyze", run.run, "--recipe", "a.yaml"], "--recipe"),
             (["analyze", run.run, "--data-folder", run.data, "--parameters", "lora"], "lora"),
         ] {
