@@ -26,6 +26,34 @@ struct ReportModelTests {
         #expect(result.output.contains("no folder of checkpoints was given"))
     }
 
+    @Test func `RadGraph F1 comes from files of annotations`() throws {
+        let folder = try TemporaryFolder()
+        let related =
+            #"{"tokens": "heart", "label": "ANAT-DP", "start_ix": 1, "end_ix": 1, "relations": []}, "#
+            + #""2": {"tokens": "normal", "label": "OBS-DP", "start_ix": 3, "end_ix": 3, "relations": [["located_at", "1"]]}"#
+        let alone = #"{"tokens": "edema", "label": "OBS-DA", "start_ix": 1, "end_ix": 1, "relations": []}"#
+        func annotations(_ second: String, to name: String) throws -> String {
+            let text = #"{"1": {"entities": {"1": \#(related)}}, \#(second)}"#
+            return try folder.write(text, to: name)
+        }
+        let references = try annotations(#""2": {"entities": {"1": \#(alone)}}"#, to: "references.json")
+        let file = try predictions(in: folder.url)
+        let arguments = ["score", file, "--draws", "20", "--format", "csv", "--radgraph-references", references]
+
+        let same = try Program.run(arguments + ["--radgraph-predictions", references])
+        #expect(same.status == 0, "\(same.errors)")
+        let row = try #require(same.output.split(separator: "\n").first { $0.contains("radgraph_f1") })
+        // Entities and relations agree in the first report; the second has no relation that could.
+        #expect(row.contains(",0.75,"), "\(row)")
+
+        let lacking = try folder.write(#"{"1": {"entities": {}}}"#, to: "lacking.json")
+        let refused = try Program.run(arguments + ["--radgraph-predictions", lacking])
+        #expect(refused.status == 2 && refused.failureLines.count == 1)
+        #expect(refused.errors.contains("there is no report '2'"), "\(refused.errors)")
+        let single = try Program.run(["score", file, "--radgraph-references", references])
+        #expect(single.status == 2 && single.errors.contains("belong together"), "\(single.errors)")
+    }
+
     @Test func `what the folder has is computed, on the device that is named, the rest named`() throws {
         let folder = try TemporaryFolder()
         let models = folder.url.appendingPathComponent("models")

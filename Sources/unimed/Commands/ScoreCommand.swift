@@ -50,6 +50,26 @@ struct ScoreCommand: ParsableCommand {
 
     @OptionGroup(title: "Report models") var models: ReportModelOptionGroup
 
+    @Option(
+        name: .customLong("radgraph-predictions"),
+        help: ArgumentHelp(
+            "RadGraph's annotations of the generated reports, instead of its model's.",
+            discussion: """
+                A JSON file as RadGraph writes it, reports by their ids or numbers (from 0); one for each file of \
+                predictions, then for those of --against.
+                """
+        ),
+        completion: .file(extensions: ["json"])
+    )
+    var radGraphPredictions: [String] = []
+
+    @Option(
+        name: .customLong("radgraph-references"),
+        help: "RadGraph's annotations of the references, with --radgraph-predictions.",
+        completion: .file(extensions: ["json"])
+    )
+    var radGraphReferences: String?
+
     @OptionGroup var store: StoreOptions
 
     @OptionGroup var outputOptions: OutputOptions
@@ -57,6 +77,16 @@ struct ScoreCommand: ParsableCommand {
     func validate() throws {
         guard !predictions.isEmpty else { throw ValidationError("give at least one file of predictions.") }
         guard draws > 0 else { throw ValidationError("--draws must be positive, got \(draws).") }
+        guard radGraphPredictions.isEmpty == (radGraphReferences == nil) else {
+            throw ValidationError("--radgraph-predictions and --radgraph-references belong together.")
+        }
+        let count = predictions.count + against.count
+        guard radGraphPredictions.isEmpty || radGraphPredictions.count == count else {
+            throw ValidationError(
+                "--radgraph-predictions: expected one for each of \(count) files of predictions, got "
+                    + "\(radGraphPredictions.count)."
+            )
+        }
     }
 
     func run() throws {
@@ -69,7 +99,10 @@ struct ScoreCommand: ParsableCommand {
             try predictions.map(PredictionScorer.File.init(reading:)),
             try against.map(PredictionScorer.File.init(reading:))
         )
-        let missing = try models.score(&files, &others)
+        let annotations = try radGraphReferences.map {
+            try RadGraphAnnotationFiles(predictions: radGraphPredictions, references: $0)
+        }
+        let missing = try models.score(&files, &others, annotations: annotations)
         var report = try scorer.report(files, against: others)
         report.missingModelMetrics = missing
         store.recording?.record(report, files: predictions.map { URL(fileURLWithPath: $0) }, command: "score")

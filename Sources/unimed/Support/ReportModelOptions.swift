@@ -26,10 +26,12 @@ struct ReportModelOptionGroup: ParsableArguments {
 
     /// Adds the scores of the models to the predictions of reports.
     ///
+    /// - Parameter annotations: RadGraph's annotations of the reports, instead of its model's.
     /// - Returns: The metrics that were not computed; none where there are no reports.
     func score(
         _ files: inout [PredictionScorer.File],
-        _ others: inout [PredictionScorer.File]
+        _ others: inout [PredictionScorer.File],
+        annotations: RadGraphAnnotationFiles? = nil
     ) throws -> [ScoreReport.MissingMetric] {
         let hasReports = (files + others).contains { $0.records.contains { $0.task == .reportGeneration } }
         guard hasReports else { return [] }
@@ -42,13 +44,24 @@ struct ReportModelOptionGroup: ParsableArguments {
         } catch let error as ReportMetricError {
             throw Failure.badInput("--report-models: \(error)")
         }
-        for index in files.indices { try score(&files[index], metrics) }
-        for index in others.indices { try score(&others[index], metrics) }
-        return metrics.missing.map { ScoreReport.MissingMetric(metric: $0.metric, reason: $0.reason) }
+        var missing = metrics.missing
+        for index in files.indices {
+            missing = try score(&files[index], metrics, annotations.map { ($0, index) }) ?? missing
+        }
+        for index in others.indices {
+            missing = try score(&others[index], metrics, annotations.map { ($0, files.count + index) }) ?? missing
+        }
+        return missing.map { ScoreReport.MissingMetric(metric: $0.metric, reason: $0.reason) }
     }
 
-    private func score(_ file: inout PredictionScorer.File, _ metrics: NeuralReportMetrics) throws {
+    /// - Returns: The metrics that were not computed; `nil` for a file without reports.
+    private func score(
+        _ file: inout PredictionScorer.File,
+        _ metrics: NeuralReportMetrics,
+        _ annotations: (files: RadGraphAnnotationFiles, place: Int)?
+    ) throws -> [NeuralReportMetrics.Missing]? {
         let places = file.records.indices.filter { file.records[$0].task == .reportGeneration }
+        guard !places.isEmpty else { return nil }
         // Scores of other models that a file may have are not ours.
         for place in places {
             for metric in NeuralReportMetrics.metrics { file.records[place].scores[metric] = nil }
@@ -56,8 +69,51 @@ struct ReportModelOptionGroup: ParsableArguments {
         let pairs = places.map {
             ReportPair(prediction: file.records[$0].prediction, reference: file.records[$0].reference)
         }
-        for (place, scores) in zip(places, try metrics.scores(of: pairs).pairs) {
+        let radGraph = try annotations.map { try $0.files.scores(of: places.map { file.records[$0] }, file: $0.place) }
+        let scores = try metrics.scores(of: pairs, radGraphF1: radGraph)
+        for (place, scores) in zip(places, scores.pairs) {
             file.records[place].scores.merge(scores) { _, new in new }
+        }
+        return scores.missing
+    }
+}
+
+/// RadGraph's annotations of generated reports and of their references, read from files.
+struct RadGraphAnnotationFiles {
+    private typealias Annotations = (file: String, reports: [String: RadGraphAnnotation])
+
+    private let predictions: [Annotations]
+    private let references: Annotations
+
+    /// Reads the files.
+    ///
+    /// - Parameters:
+    ///   - predictions: One for each file of predictions, in their order.
+    ///   - references: Of the references of all.
+    init(predictions: [String], references: String) throws {
+        func read(_ file: String) throws -> Annotations {
+            do {
+                return (file, try RadGraphAnnotation.read(URL(fileURLWithPath: file)))
+            } catch {
+                throw Failure.badInput("\(error)")
+            }
+        }
+        self.predictions = try predictions.map(read)
+        self.references = try read(references)
+    }
+
+    /// RadGraph's figures of reports, found in the files by the id of a report or its number, from 0 on.
+    func scores(of records: [PredictionRecord], file: Int) throws -> [RadGraphF1] {
+        try records.enumerated().map { number, record in
+            func annotation(_ annotations: Annotations) throws(Failure) -> RadGraphAnnotation {
+                guard let found = annotations.reports[record.id] ?? annotations.reports["\(number)"] else {
+                    throw .badInput(
+                        "\(annotations.file): there is no report '\(record.id)', and none with the number \(number)"
+                    )
+                }
+                return found
+            }
+            return RadGraphF1(prediction: try annotation(predictions[file]), reference: try annotation(references))
         }
     }
 }
