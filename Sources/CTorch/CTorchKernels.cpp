@@ -180,24 +180,33 @@ struct Rotation : torch::autograd::Function<Rotation> {
 
 // MARK: Exponential
 
-/// e to the x within two units of the last place of a float32, in operations that become vector instructions.
-CT_INLINE float exponential(float x) {
+// Functions with vectors are inlined into the bodies, whatever these are compiled for: none is called.
+#pragma clang diagnostic ignored "-Wpsabi"
+
+/// Sixteen numbers, worked on at once.
+using Floats = float __attribute__((ext_vector_type(16)));
+using Words = uint32_t __attribute__((ext_vector_type(16)));
+using Halves = uint16_t __attribute__((ext_vector_type(16)));
+
+/// e to the x within two units of the last place of a float32, of one number or of sixteen, in operations that become vector
+/// instructions.
+template <class F, class U>
+CT_INLINE F exponential(F x) {
     // Adding 1.5 * 2^23 leaves the nearest integer in the last bits.
-    constexpr float magic = 12582912.0F;
-    const float bounded = x > 88.0F ? 88.0F : x;
-    const float shifted = bounded * 1.44269504F + magic;
-    const float whole = shifted - magic;
-    const float rest = (bounded - whole * 0.693359375F) + whole * 2.12194440e-4F;
-    float y = 1.9875691500e-4F;
+    const F magic = 12582912.0F, top = 88.0F, none = 0.0F;
+    const F bounded = x > top ? top : x;
+    const F shifted = bounded * 1.44269504F + magic;
+    const F whole = shifted - magic;
+    const F rest = (bounded - whole * 0.693359375F) + whole * 2.12194440e-4F;
+    F y = 1.9875691500e-4F;
     y = y * rest + 1.3981999507e-3F;
     y = y * rest + 8.3334519073e-3F;
     y = y * rest + 4.1665795894e-2F;
     y = y * rest + 1.6666665459e-1F;
     y = y * rest + 5.0000001201e-1F;
     y = y * rest * rest + rest + 1.0F;
-    const auto power = std::bit_cast<uint32_t>(shifted) - std::bit_cast<uint32_t>(magic) + 127U;
-    const float result = y * std::bit_cast<float>(power << 23);
-    return x < -87.0F ? 0.0F : result;
+    const U power = (__builtin_bit_cast(U, shifted) - __builtin_bit_cast(U, magic) + 127U) << 23;
+    return x < F(-87.0F) ? none : y * __builtin_bit_cast(F, power);
 }
 
 // MARK: Gated unit
@@ -208,7 +217,7 @@ CT_INLINE void gatedForward(const T *gate, int64_t gateStride, const T *up, int6
     for (int64_t row = 0; row < rows; ++row, gate += gateStride, up += upStride, y += width) {
         for (int64_t i = 0; i < width; ++i) {
             const float g = wide(gate[i]);
-            store(y[i], g / (1 + exponential(-g)) * wide(up[i]));
+            store(y[i], g / (1 + exponential<float, uint32_t>(-g)) * wide(up[i]));
         }
     }
 }
@@ -218,7 +227,7 @@ CT_INLINE void gatedBackward(const T *gradient, const T *gate, int64_t gateStrid
     for (int64_t row = 0; row < rows; ++row, gradient += width, gate += gateStride, up += upStride, dGate += width, dUp += width) {
         for (int64_t i = 0; i < width; ++i) {
             const float g = wide(gate[i]), d = wide(gradient[i]);
-            const float sigmoid = 1 / (1 + exponential(-g));
+            const float sigmoid = 1 / (1 + exponential<float, uint32_t>(-g));
             store(dGate[i], d * wide(up[i]) * sigmoid * (1 + g * (1 - sigmoid)));
             store(dUp[i], d * g * sigmoid);
         }
@@ -301,68 +310,109 @@ struct Visibility {
     }
 };
 
-/// Softmax of `scale` times the scores of one query; `row` has room for them.
+// Rows are short: in loops whose rest is done element by element most of a row would be rest.
+constexpr int64_t lanes = 16;
+constexpr Words places = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+CT_INLINE Floats block(const float *from) {
+    Floats values;
+    std::memcpy(&values, from, sizeof(values));
+    return values;
+}
+CT_INLINE Floats block(const Brain *from) {
+    Halves bits;
+    std::memcpy(&bits, from, sizeof(bits));
+    return __builtin_bit_cast(Floats, __builtin_convertvector(bits, Words) << 16);
+}
+
+CT_INLINE void storeBlock(float *to, Floats values) { std::memcpy(to, &values, sizeof(values)); }
+CT_INLINE void storeBlock(Brain *to, Floats values) {
+    const Words bits = __builtin_bit_cast(Words, values), quiet = 0x7fc0U;
+    const Words rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+    const Halves narrow = __builtin_convertvector((bits & 0x7fffffffU) > Words(0x7f800000U) ? quiet : rounded, Halves);
+    std::memcpy(to, &narrow, sizeof(narrow));
+}
+
+/// A block of the first `count` elements, then `filler`; `room` elements can be read.
 template <class T>
-CT_INLINE void softmaxForward(const T *scores, T *y, float *row, int64_t count, float scale) {
-    constexpr int64_t lanes = 16;
-    float largest[lanes];
-    for (int64_t lane = 0; lane < lanes; ++lane) largest[lane] = -INFINITY;
-    int64_t i = 0;
-    for (; i + lanes <= count; i += lanes) {
-        for (int64_t lane = 0; lane < lanes; ++lane) {
-            const float value = wide(scores[i + lane]) * scale;
-            row[i + lane] = value;
-            largest[lane] = value > largest[lane] ? value : largest[lane];
-        }
+CT_INLINE Floats load(const T *from, int64_t count, int64_t room, float filler) {
+    const Floats none = filler;
+    if (room >= lanes) return places < Words(static_cast<uint32_t>(std::min(count, lanes))) ? block(from) : none;
+    Floats values = none;
+    for (int64_t lane = 0; lane < std::min(count, lanes); ++lane) values[lane] = wide(from[lane]);
+    return values;
+}
+
+/// Writes a block, or as much of it as there is room for.
+template <class T>
+CT_INLINE void unload(Floats values, int64_t room, T *to) {
+    if (room >= lanes) return storeBlock(to, values);
+    for (int64_t lane = 0; lane < room; ++lane) store(to[lane], values[lane]);
+}
+
+CT_INLINE float total(Floats values) {
+    const auto eight = values.lo + values.hi;
+    const auto four = eight.lo + eight.hi;
+    const auto two = four.lo + four.hi;
+    return two.x + two.y;
+}
+CT_INLINE float largestOf(Floats values) {
+    const auto eight = values.lo > values.hi ? values.lo : values.hi;
+    const auto four = eight.lo > eight.hi ? eight.lo : eight.hi;
+    const auto two = four.lo > four.hi ? four.lo : four.hi;
+    return two.x > two.y ? two.x : two.y;
+}
+
+/// Softmax of `scale` times the `count` scores of one query, and 0 after them as far as blocks reach into the `room` there is;
+/// `row` has room for whole blocks.
+template <class T>
+CT_INLINE void softmaxForward(const T *scores, T *y, float *row, int64_t count, int64_t room, float scale) {
+    Floats largest = -INFINITY, sums = 0.0F;
+    for (int64_t i = 0; i < count; i += lanes) {
+        const Floats values = load(scores + i, count - i, room - i, -INFINITY) * scale;
+        storeBlock(row + i, values);
+        largest = values > largest ? values : largest;
     }
-    for (; i < count; ++i) {
-        const float value = wide(scores[i]) * scale;
-        row[i] = value;
-        largest[0] = value > largest[0] ? value : largest[0];
+    const float maximum = largestOf(largest);
+    for (int64_t i = 0; i < count; i += lanes) {
+        const Floats values = exponential<Floats, Words>(block(row + i) - maximum);
+        storeBlock(row + i, values);
+        sums += values;
     }
-    float maximum = largest[0];
-    for (int64_t lane = 1; lane < lanes; ++lane) maximum = largest[lane] > maximum ? largest[lane] : maximum;
-    float sum = 0;
-    {
-#pragma clang fp reassociate(on)
-        for (int64_t j = 0; j < count; ++j) {
-            const float value = exponential(row[j] - maximum);
-            row[j] = value;
-            sum += value;
-        }
-    }
-    const float factor = 1 / sum;
-    for (int64_t j = 0; j < count; ++j) store(y[j], row[j] * factor);
+    const float factor = 1 / total(sums);
+    for (int64_t i = 0; i < count; i += lanes) unload(block(row + i) * factor, room - i, y + i);
 }
 
 template <class T>
-CT_INLINE void softmaxBackward(const T *gradient, const T *y, T *dx, int64_t count, float scale) {
-    float product = 0;
-    {
-#pragma clang fp reassociate(on)
-        for (int64_t i = 0; i < count; ++i) product += wide(gradient[i]) * wide(y[i]);
+CT_INLINE void softmaxBackward(const T *gradient, const T *y, T *dx, int64_t count, int64_t room, float scale) {
+    Floats sums = 0.0F;
+    for (int64_t i = 0; i < count; i += lanes) sums += load(gradient + i, count - i, room - i, 0) * load(y + i, count - i, room - i, 0);
+    const float product = total(sums);
+    for (int64_t i = 0; i < count; i += lanes) {
+        const Floats values = load(y + i, count - i, room - i, 0) * (load(gradient + i, count - i, room - i, 0) - product) * scale;
+        unload(values, room - i, dx + i);
     }
-    for (int64_t i = 0; i < count; ++i) store(dx[i], wide(y[i]) * (wide(gradient[i]) - product) * scale);
 }
 
-CT_VECTORIZED void softmaxForwardFloat(const float *x, float *y, float *row, int64_t count, float scale) { softmaxForward(x, y, row, count, scale); }
-CT_VECTORIZED void softmaxForwardBrain(const Brain *x, Brain *y, float *row, int64_t count, float scale) { softmaxForward(x, y, row, count, scale); }
-CT_VECTORIZED void softmaxBackwardFloat(const float *g, const float *y, float *dx, int64_t count, float scale) { softmaxBackward(g, y, dx, count, scale); }
-CT_VECTORIZED void softmaxBackwardBrain(const Brain *g, const Brain *y, Brain *dx, int64_t count, float scale) { softmaxBackward(g, y, dx, count, scale); }
+CT_VECTORIZED void softmaxForwardFloat(const float *x, float *y, float *row, int64_t count, int64_t room, float scale) { softmaxForward(x, y, row, count, room, scale); }
+CT_VECTORIZED void softmaxForwardBrain(const Brain *x, Brain *y, float *row, int64_t count, int64_t room, float scale) { softmaxForward(x, y, row, count, room, scale); }
+CT_VECTORIZED void softmaxBackwardFloat(const float *g, const float *y, float *dx, int64_t count, int64_t room, float scale) { softmaxBackward(g, y, dx, count, room, scale); }
+CT_VECTORIZED void softmaxBackwardBrain(const Brain *g, const Brain *y, Brain *dx, int64_t count, int64_t room, float scale) { softmaxBackward(g, y, dx, count, room, scale); }
 
 struct AttentionSoftmax : torch::autograd::Function<AttentionSoftmax> {
-    /// Calls `body` with the place of a row's first visible element, and how many there are; the others become 0.
+    /// Calls `body` with the place of a row's first visible element, how many there are, and how many to the row's end; the others become 0.
     template <class T, class Body>
     static void rows(const at::Tensor &like, T *to, const Visibility &visibility, Body body) {
         const int64_t queries = like.size(1), keys = like.size(2);
         at::parallel_for(0, like.size(0) * queries, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, keys)), [&](int64_t begin, int64_t end) {
-            std::vector<float> room(keys);
+            std::vector<float> scratch(keys + lanes);
             for (int64_t row = begin; row < end; ++row) {
                 const auto [first, last] = visibility.range(row / queries, row % queries, keys);
                 T *own = to + row * keys;
-                std::memset(own, 0, first * sizeof(T));
-                std::memset(own + last, 0, (keys - last) * sizeof(T));
-                body(row * keys + first, last - first, room.data());
+                if (first > 0) std::memset(own, 0, first * sizeof(T));
+                const int64_t written = std::min(keys, first + (last - first + lanes - 1) / lanes * lanes);
+                if (written < keys) std::memset(own + written, 0, (keys - written) * sizeof(T));
+                body(row * keys + first, last - first, keys - first, scratch.data());
             }
         });
     }
@@ -374,11 +424,11 @@ struct AttentionSoftmax : torch::autograd::Function<AttentionSoftmax> {
         if (x.scalar_type() == at::kBFloat16) {
             const auto *from = static_cast<const Brain *>(x.const_data_ptr());
             auto *to = static_cast<Brain *>(y.mutable_data_ptr());
-            rows(x, to, visibility, [=](int64_t at, int64_t count, float *room) { softmaxForwardBrain(from + at, to + at, room, count, factor); });
+            rows(x, to, visibility, [=](int64_t at, int64_t count, int64_t room, float *row) { softmaxForwardBrain(from + at, to + at, row, count, room, factor); });
         } else {
             const auto *from = static_cast<const float *>(x.const_data_ptr());
             auto *to = static_cast<float *>(y.mutable_data_ptr());
-            rows(x, to, visibility, [=](int64_t at, int64_t count, float *room) { softmaxForwardFloat(from + at, to + at, room, count, factor); });
+            rows(x, to, visibility, [=](int64_t at, int64_t count, int64_t room, float *row) { softmaxForwardFloat(from + at, to + at, row, count, room, factor); });
         }
         context->save_for_backward({y});
         context->saved_data["scale"] = scale;
@@ -399,11 +449,11 @@ struct AttentionSoftmax : torch::autograd::Function<AttentionSoftmax> {
         if (y.scalar_type() == at::kBFloat16) {
             const auto *from = static_cast<const Brain *>(gradient.const_data_ptr()), *weights = static_cast<const Brain *>(y.const_data_ptr());
             auto *to = static_cast<Brain *>(dx.mutable_data_ptr());
-            rows(y, to, visibility, [=](int64_t at, int64_t count, float *) { softmaxBackwardBrain(from + at, weights + at, to + at, count, factor); });
+            rows(y, to, visibility, [=](int64_t at, int64_t count, int64_t room, float *) { softmaxBackwardBrain(from + at, weights + at, to + at, count, room, factor); });
         } else {
             const auto *from = static_cast<const float *>(gradient.const_data_ptr()), *weights = static_cast<const float *>(y.const_data_ptr());
             auto *to = static_cast<float *>(dx.mutable_data_ptr());
-            rows(y, to, visibility, [=](int64_t at, int64_t count, float *) { softmaxBackwardFloat(from + at, weights + at, to + at, count, factor); });
+            rows(y, to, visibility, [=](int64_t at, int64_t count, int64_t room, float *) { softmaxBackwardFloat(from + at, weights + at, to + at, count, room, factor); });
         }
         return {dx, at::Tensor(), at::Tensor()};
     }
