@@ -1,5 +1,7 @@
 #include "Support.h"
 
+#include <cstring>
+
 #include <ATen/ATen.h>
 #include <ATen/WrapDimUtils.h>
 
@@ -95,6 +97,25 @@ int32_t ct_stack(const CTTensorRef *tensors, int32_t count, intptr_t dimension, 
 
 int32_t ct_index_select(CTTensorRef a, intptr_t dimension, CTTensorRef index, CTTensorOut out) {
     return guarded([&] { give(out, tensor(a).index_select(dimension, tensor(index))); });
+}
+
+int32_t ct_copy_rows(CTTensorRef a, const intptr_t *rows, intptr_t count, CTTensorOut out) {
+    return guarded([&] {
+        const at::Tensor &source = tensor(a);
+        TORCH_CHECK(source.is_cpu() && source.is_contiguous() && source.dim() > 0, "rows are copied from contiguous memory of the CPU");
+        auto shape = source.sizes().vec();
+        const int64_t available = shape[0];
+        shape[0] = count;
+        at::Tensor result = at::empty(shape, source.options());
+        const size_t size = available == 0 ? 0 : source.nbytes() / available;
+        const auto *from = static_cast<const char *>(source.const_data_ptr());
+        auto *to = static_cast<char *>(result.mutable_data_ptr());
+        for (intptr_t i = 0; i < count; ++i) {
+            TORCH_CHECK_INDEX(rows[i] >= 0 && rows[i] < available, "row ", rows[i], " of ", available);
+            std::memcpy(to + i * size, from + rows[i] * size, size);
+        }
+        give(out, std::move(result));
+    });
 }
 
 int32_t ct_index_select_into(CTTensorRef a, intptr_t dimension, CTTensorRef index, CTTensorRef destination) {

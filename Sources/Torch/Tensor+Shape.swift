@@ -82,6 +82,16 @@ extension Tensor {
         try Tensor.make("indexSelect", self, index) { ct_index_select(handle, dimension, index.handle, $0) }
     }
 
+    /// Rows (positions of the first dimension) of a contiguous tensor on the CPU, in any order, without gradients.
+    ///
+    /// The calling thread alone copies them: what comes from a mapped file waits for nothing but memory, even while the other
+    /// threads have something else to do.
+    ///
+    /// - Parameter rows: Which, repeated ones too.
+    public func copyRows(_ rows: [Int]) throws(TorchError) -> Tensor {
+        try Tensor.make("copyRows", self) { ct_copy_rows(handle, rows, rows.count, $0) }
+    }
+
     /// Writes the positions of one dimension that `index` (`[n]`, int64) names into a tensor that is there already.
     ///
     /// - Parameter destination: Of the result's shape, dtype and device, and of other memory than this tensor.

@@ -109,7 +109,9 @@ int32_t ct_stack(const CTTensorRef _Nonnull *_Nonnull tensors, int32_t count, in
 // MARK: Indexing
 
 int32_t ct_index_select(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorOut _Nonnull out);
-/// The same into a tensor of the result's shape, which keeps its memory.
+/// Copies rows of contiguous memory of the CPU, by the calling thread alone.
+int32_t ct_copy_rows(CTTensorRef _Nonnull a, const intptr_t *_Nullable rows, intptr_t count, CTTensorOut _Nonnull out);
+/// As `ct_index_select`, into a tensor of the result's shape, which keeps its memory.
 int32_t ct_index_select_into(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorRef _Nonnull destination);
 int32_t ct_gather(CTTensorRef _Nonnull a, intptr_t dimension, CTTensorRef _Nonnull index, CTTensorOut _Nonnull out);
 /// `a` with the elements of `source` at the positions of one dimension that `index` (same rank) names.

@@ -74,7 +74,7 @@ public final class FeatureCache: FeatureSource {
     ///   - device: Where the result lives.
     /// - Throws: ``TorchError`` when a row does not exist.
     public func gather(_ rows: [Int], device: Device = .cpu) throws(TorchError) -> Tensor {
-        try features.indexSelect(0, Tensor(rows)).to(device)
+        try features.copyRows(rows).to(device)
     }
 
     // MARK: Key
