@@ -46,6 +46,24 @@ struct ReportModelTests {
         // Entities and relations agree in the first report; the second has no relation that could.
         #expect(row.contains(",0.75,"), "\(row)")
 
+        // Where a file has none of the ids the reports are found by their numbers.
+        let others = try folder.write(
+            String(contentsOfFile: file, encoding: .utf8).replacingOccurrences(
+                of: #""id": ""#,
+                with: #""id": "report "#
+            ),
+            to: "others.jsonl"
+        )
+        let numbered = try folder.write(
+            #"{"0": {"entities": {"1": \#(related)}}, "1": {"entities": {"1": \#(alone)}}}"#,
+            to: "numbered.json"
+        )
+        let byNumber = try Program.run([
+            "score", others, "--draws", "20", "--format", "csv", "--radgraph-references", numbered,
+            "--radgraph-predictions", numbered,
+        ])
+        #expect(byNumber.output.contains("radgraph_f1,0,2,,0,0.75,"), "\(byNumber.output) \(byNumber.errors)")
+
         let lacking = try folder.write(#"{"1": {"entities": {}}}"#, to: "lacking.json")
         let refused = try Program.run(arguments + ["--radgraph-predictions", lacking])
         #expect(refused.status == 2 && refused.failureLines.count == 1)

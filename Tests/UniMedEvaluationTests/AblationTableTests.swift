@@ -82,10 +82,10 @@ struct AblationTableTests {
         let latex = try table.written(as: .latex)
         #expect(
             latex.contains("Connectors\\_1") && latex.contains("70.00 $\\pm$ 14.14")
-                && latex.contains("\\multicolumn{5}")
+                && latex.contains("\\multicolumn{6}")
         )
         let html = try table.written(as: .html)
-        #expect(html.contains("<th colspan=\"5\">Experts</th>") && html.contains("70.00 ± 14.14"))
+        #expect(html.contains("<th colspan=\"6\">Experts</th>") && html.contains("70.00 ± 14.14"))
         let csv = try table.written(as: .csv).split(separator: "\n").map {
             $0.split(separator: ",", omittingEmptySubsequences: false)
         }

@@ -95,8 +95,8 @@ struct AblationGridTests {
         let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent().appendingPathComponent("Recipes/ablations")
         let counts = [
-            "mini-2a": (8, 24), "mini-2c": (4, 12), "mini-5": (5, 15), "table-2a": (8, 8), "table-2b": (6, 6),
-            "table-2c": (6, 6), "table-2d": (15, 15), "table-2e": (4, 4), "table-5": (5, 5),
+            "mini-2a": (8, 24), "mini-2c": (4, 12), "mini-5": (5, 15), "mini-conflicts": (6, 18), "table-2a": (8, 8),
+            "table-2b": (6, 6), "table-2c": (6, 6), "table-2d": (15, 15), "table-2e": (4, 4), "table-5": (5, 5),
         ]
         #expect(names(in: root) == counts.keys.map { $0 + ".yaml" }.sorted())
         var keys: [String: Set<String>] = [:]
@@ -109,6 +109,7 @@ struct AblationGridTests {
         // Five experts with a soft router are a row of all three mini grids, and MLP of the first two.
         let small = try #require(keys["mini-2a"])
         #expect(keys["mini-2c"].map { small.intersection($0).count } == 6)
+        #expect(keys["mini-conflicts"].map { small.intersection($0).count } == 6)
         #expect(keys["mini-5"].map { small.intersection($0).count } == 6)
         #expect(keys["table-2a"].map { keys["table-5"]?.intersection($0).count } == 2)
     }

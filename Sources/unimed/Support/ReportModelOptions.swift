@@ -102,18 +102,21 @@ struct RadGraphAnnotationFiles {
         self.references = try read(references)
     }
 
-    /// RadGraph's figures of reports, found in the files by the id of a report or its number, from 0 on.
+    /// RadGraph's figures of reports, found in a file by their ids, or by their numbers, from 0 on, where it has none of the ids.
     func scores(of records: [PredictionRecord], file: Int) throws -> [RadGraphF1] {
-        try records.enumerated().map { number, record in
-            func annotation(_ annotations: Annotations) throws(Failure) -> RadGraphAnnotation {
-                guard let found = annotations.reports[record.id] ?? annotations.reports["\(number)"] else {
-                    throw .badInput(
-                        "\(annotations.file): there is no report '\(record.id)', and none with the number \(number)"
-                    )
+        func ordered(_ annotations: Annotations) throws(Failure) -> [RadGraphAnnotation] {
+            let hasIDs = records.contains { annotations.reports[$0.id] != nil }
+            var result: [RadGraphAnnotation] = []
+            for (number, record) in records.enumerated() {
+                guard let found = annotations.reports[hasIDs ? record.id : "\(number)"] else {
+                    throw .badInput("\(annotations.file): there is no report '\(hasIDs ? record.id : "\(number)")'")
                 }
-                return found
+                result.append(found)
             }
-            return RadGraphF1(prediction: try annotation(predictions[file]), reference: try annotation(references))
+            return result
+        }
+        return zip(try ordered(predictions[file]), try ordered(references)).map {
+            RadGraphF1(prediction: $0, reference: $1)
         }
     }
 }
