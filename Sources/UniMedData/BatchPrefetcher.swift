@@ -36,7 +36,6 @@ public final class BatchPrefetcher<Batch: Sendable, State: Sendable>: Sendable {
         let queue = Queue(depth: depth)
         self.queue = queue
         let thread = Thread {
-            Self.stepAside()
             var state = state
             while queue.waitForRoom() {
                 do {
@@ -54,18 +53,6 @@ public final class BatchPrefetcher<Batch: Sendable, State: Sendable>: Sendable {
     }
 
     deinit { queue.cancel() }
-
-    /// Lets the consumer, which wakes this thread, go on where both want the same processor: a batch is wanted only a step
-    /// later.
-    private static func stepAside() {
-        #if os(Linux)
-            // SCHED_BATCH, which the headers show to GNU C only. Linux takes 0 for the calling thread alone; where it refuses,
-            // nothing is lost but time.
-            let batchScheduling: Int32 = 3
-            var parameters = sched_param()
-            _ = sched_setscheduler(0, batchScheduling, &parameters)
-        #endif
-    }
 
     /// The next batch, in the order of production; waits until it is ready.
     ///

@@ -72,3 +72,24 @@ public enum EvaluationError: Error, Sendable, Equatable, CustomStringConvertible
         }
     }
 }
+
+/// Runs what throws the errors of a room and gives them as this room's.
+func wrapping<Result>(_ body: () throws(TorchError) -> Result) throws(EvaluationError) -> Result {
+    do throws(TorchError) { return try body() } catch { throw .tensor(error) }
+}
+
+func wrapping<Result>(_ body: () throws(TaskError) -> Result) throws(EvaluationError) -> Result {
+    do throws(TaskError) { return try body() } catch { throw .task(error) }
+}
+
+func wrapping<Result>(_ body: () throws(TokenizerError) -> Result) throws(EvaluationError) -> Result {
+    do throws(TokenizerError) { return try body() } catch { throw .tokenizer(error) }
+}
+
+func wrapping<Result>(_ body: () throws(GenerationError) -> Result) throws(EvaluationError) -> Result {
+    do throws(GenerationError) { return try body() } catch { throw EvaluationError(error) }
+}
+
+func wrapping<Result>(_ body: () throws(MetricError) -> Result) throws(EvaluationError) -> Result {
+    do throws(MetricError) { return try body() } catch { throw .metric(error) }
+}

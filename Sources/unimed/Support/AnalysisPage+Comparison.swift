@@ -121,29 +121,16 @@ struct AnalysisComparison {
             }
         }
         for set in shared {
-            let form = ParameterStatistics.Form.absolute
-            let edges = ParameterStatistics.edges(form)
             let statistics = zip(names, files).compactMap { name, file in
                 file.statistics.first { $0.name == set.name && $0.scored > 0 }.map { (name: name, statistics: $0) }
             }
             guard statistics.count == files.count else { continue }
             figures.append(
-                AnalysisPage.Figure(
+                AnalysisPage.statisticsFigure(
                     "comparison \(set.name) statistics",
-                    BarChart(
-                        title: "Parameter statistics scores at \(set.name), models side by side",
-                        valueLabel: "Share of the parameters (%)",
-                        categories: (0..<ParameterStatistics.binCount).map {
-                            String(format: "%.1f to %.1f", edges[$0], edges[$0 + 1])
-                        },
-                        series: statistics.prefix(Palette.colors.count).map { name, statistics in
-                            .init(
-                                name: "\(name), n = \(statistics.scored)",
-                                bars: (statistics.ratios[form.rawValue] ?? []).map { .init(value: $0 * 100) }
-                            )
-                        }
-                    ),
-                    "1: all tasks pull a parameter the same way; 0: they cancel out (equation 5, magnitude)."
+                    "scores at \(set.name), models side by side",
+                    .absolute,
+                    statistics
                 )
             )
         }

@@ -168,30 +168,40 @@ struct AnalysisPage {
     }
 
     private var statisticsFigures: [Figure] {
-        let sets = file.statistics.filter { $0.scored > 0 }
+        let sets = file.statistics.filter { $0.scored > 0 }.map { (name: $0.name, statistics: $0) }
         guard !sets.isEmpty else { return [] }
         return [ParameterStatistics.Form.absolute, .signed].map { form in
-            let edges = ParameterStatistics.edges(form)
-            return Figure(
-                "statistics \(form.rawValue)",
-                BarChart(
-                    title: "Parameter statistics scores, \(form.rawValue)",
-                    valueLabel: "Share of the parameters (%)",
-                    categories: (0..<ParameterStatistics.binCount).map {
-                        String(format: "%.1f to %.1f", edges[$0], edges[$0 + 1])
-                    },
-                    series: sets.prefix(Palette.colors.count).map { set in
-                        .init(
-                            name: "\(set.name), n = \(set.scored)",
-                            bars: (set.ratios[form.rawValue] ?? []).map { .init(value: $0 * 100) }
-                        )
-                    }
-                ),
-                form == .absolute
-                    ? "1: all tasks pull a parameter the same way; 0: they cancel out (equation 5, magnitude)."
-                    : "Equation 5 as printed: -1 or 1 where all tasks agree on the sign, 0 where they cancel out."
-            )
+            Self.statisticsFigure("statistics \(form.rawValue)", "scores, \(form.rawValue)", form, sets)
         }
+    }
+
+    /// The histogram of parameter statistics, a colour for each series.
+    static func statisticsFigure(
+        _ name: String,
+        _ title: String,
+        _ form: ParameterStatistics.Form,
+        _ series: [(name: String, statistics: AnalysisFile.Statistics)]
+    ) -> Figure {
+        let edges = ParameterStatistics.edges(form)
+        return Figure(
+            name,
+            BarChart(
+                title: "Parameter statistics \(title)",
+                valueLabel: "Share of the parameters (%)",
+                categories: (0..<ParameterStatistics.binCount).map {
+                    String(format: "%.1f to %.1f", edges[$0], edges[$0 + 1])
+                },
+                series: series.prefix(Palette.colors.count).map { name, statistics in
+                    .init(
+                        name: "\(name), n = \(statistics.scored)",
+                        bars: (statistics.ratios[form.rawValue] ?? []).map { .init(value: $0 * 100) }
+                    )
+                }
+            ),
+            form == .absolute
+                ? "1: all tasks pull a parameter the same way; 0: they cancel out (equation 5, magnitude)."
+                : "Equation 5 as printed: -1 or 1 where all tasks agree on the sign, 0 where they cancel out."
+        )
     }
 
     private var routingFigures: [Figure] {
