@@ -15,31 +15,14 @@ private func anonymousMemory() -> Int {
     return kilobytes * 1024
 }
 
-/// Has the allocator give back what was freed, where it can.
-private func giveMemoryBack() {
-    guard let symbol = dlsym(nil, "malloc_trim") else { return }
-    _ = unsafeBitCast(symbol, to: (@convention(c) (Int) -> Int32).self)(0)
-}
-
 /// Looks at ``anonymousMemory()`` again and again on a thread of its own.
 private final class MemoryWatch: Sendable {
     private let isDone = Atomic(false)
     private let highest = Atomic(0)
 
-    /// What `body` gives back.
-    static func release(_ body: () -> Void) -> Int {
-        giveMemoryBack()
-        let before = anonymousMemory()
-        body()
-        giveMemoryBack()
-        return before - anonymousMemory()
-    }
-
     /// The most that it grows while `body` runs.
     static func growth(_ body: () throws -> Void) throws -> Int {
         let watch = MemoryWatch()
-        // What earlier tests freed would hide the growth.
-        giveMemoryBack()
         let before = anonymousMemory()
         let thread = Thread {
             while !watch.isDone.load(ordering: .relaxed) {
@@ -54,6 +37,7 @@ private final class MemoryWatch: Sendable {
     }
 }
 
+/// Each test measures a process that does nothing else: memory that was freed before hides what loading takes.
 @Suite("Memory of loading")
 struct LoadingMemoryTests {
     /// 97 MB in float32: small beside a real one, large beside what the process does otherwise.
@@ -70,7 +54,7 @@ struct LoadingMemoryTests {
     /// For what the process does besides: allocator, test library.
     private static let slack = 6 << 20
 
-    private static func withCheckpoint(_ body: (_ folder: URL, _ size: Int) throws -> Void) throws {
+    private static func withCheckpoint(_ body: (_ path: String, _ size: Int) async throws -> Void) async throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "loading-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -89,40 +73,45 @@ struct LoadingMemoryTests {
         .write(to: folder.appending(path: "config.json"))
         let size = unplaced.parameterCount() * 4
         #expect(size > 90_000_000)
-        try body(folder, size)
+        try await body(folder.path, size)
     }
 
     // The kernel says what a process has on Linux only.
     @Test(.enabled(if: anonymousMemory() > 0, "no /proc/self/status"))
-    func `a frozen model of the file's type takes no memory of its own`() throws {
-        try Self.withCheckpoint { folder, size in
-            var model: Llama?
-            let growth = try MemoryWatch.growth {
-                let loaded = try Llama(Self.sizes, builder: WeightBuilder(device: .meta))
-                try loaded.freeze()
-                try loaded.load(Checkpoint.open(folder))
-                model = loaded
+    func `a frozen model of the file's type takes no memory of its own`() async throws {
+        try await Self.withCheckpoint { path, size in
+            await #expect(processExitsWith: .success) { [path = path as String, size = size as Int] in
+                var model: Llama?
+                let growth = try MemoryWatch.growth {
+                    let loaded = try Llama(Self.sizes, builder: WeightBuilder(device: .meta))
+                    try loaded.freeze()
+                    try loaded.load(Checkpoint.open(URL(filePath: path)))
+                    model = loaded
+                }
+                #expect(growth < Self.slack, "\(growth) of \(size) bytes")
+                // And it is all there.
+                let parameters = model?.namedParameters() ?? []
+                #expect(!parameters.isEmpty)
+                #expect(try parameters.allSatisfy { try $0.parameter.value.maximum().item() > 0.009 })
             }
-            #expect(growth < Self.slack, "\(growth) of \(size) bytes")
-            // And it is all there.
-            #expect(try model?.namedParameters().allSatisfy { try $0.parameter.value.maximum().item() > 0.009 } == true)
         }
     }
 
-    @Test(.enabled(if: anonymousMemory() > 0, "no /proc/self/status"))
-    func `a model of another type is in memory once, and one tensor of the file beside it`() throws {
-        try Self.withCheckpoint { folder, size in
-            for dtype in [DType.bfloat16, .float32] {
+    @Test(.enabled(if: anonymousMemory() > 0, "no /proc/self/status"), arguments: [DType.bfloat16, .float32])
+    func `a model of another type is in memory once, and one tensor of the file beside it`(dtype: DType) async throws {
+        try await Self.withCheckpoint { path, size in
+            let isHalf = dtype == .bfloat16
+            await #expect(processExitsWith: .success) {
+                [path = path as String, size = size as Int, isHalf = isHalf as Bool] in
+                let dtype = isHalf ? DType.bfloat16 : .float32
                 var model: Llama?
                 let growth = try MemoryWatch.growth {
-                    model = try Llama.load(folder: folder, builder: WeightBuilder(dtype: dtype))
+                    model = try Llama.load(folder: URL(filePath: path), builder: WeightBuilder(dtype: dtype))
                 }
                 let own = size / 4 * dtype.byteCount
+                #expect(growth > own / 4 * 3, "the weights are in memory: \(growth) of \(own) bytes")
                 #expect(growth < own + Self.largest + Self.slack, "\(growth) of \(own) bytes")
                 #expect(model?.embedding.weight.value.dtype == dtype)
-                // What the weights give back, not what loading them took: meanwhile earlier tests' memory may be freed.
-                let release = MemoryWatch.release { model = nil }
-                #expect(release > own / 4 * 3, "the weights are in memory: \(release) of \(own) bytes")
             }
         }
     }
