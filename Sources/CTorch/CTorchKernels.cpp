@@ -1,5 +1,6 @@
 // CPU kernels for what LibTorch composes of many passes over memory: root-mean-square norm, rotary embedding, the gated unit
 // and attention's softmax, forward and backward each in one pass. Other devices and types take LibTorch's own operations.
+#include "Parallel.h"
 #include "Support.h"
 #include "Vectorized.h"
 
@@ -12,7 +13,6 @@
 #include <vector>
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 using namespace ctorch;
@@ -76,7 +76,7 @@ struct RMSNorm : torch::autograd::Function<RMSNorm> {
         const bool narrow = x.scalar_type() == at::kBFloat16;
         const void *xs = x.const_data_ptr(), *ws = w.const_data_ptr();
         void *ys = y.mutable_data_ptr();
-        at::parallel_for(0, rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, width)), [&](int64_t begin, int64_t end) {
+        parallelFor(0, rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, width)), [&](int64_t begin, int64_t end) {
             const int64_t at = begin * width;
             if (narrow) {
                 normForwardBrain(static_cast<const Brain *>(xs) + at, static_cast<const Brain *>(ws), static_cast<Brain *>(ys) + at, scales + begin, end - begin, width, static_cast<float>(epsilon));
@@ -102,7 +102,7 @@ struct RMSNorm : torch::autograd::Function<RMSNorm> {
         const auto *scales = elements<float>(scale);
         void *dxs = dx.mutable_data_ptr();
         auto *dws = sums.mutable_data_ptr<float>();
-        at::parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
+        parallelFor(0, parts, 1, [&](int64_t first, int64_t last) {
             for (int64_t part = first; part < last; ++part) {
                 const int64_t begin = rows * part / parts, end = rows * (part + 1) / parts, at = begin * width;
                 if (narrow) {
@@ -153,7 +153,7 @@ at::Tensor rotatedOnCPU(const at::Tensor &input, const at::Tensor &cosines, cons
     const bool narrow = x.scalar_type() == at::kBFloat16;
     const void *xs = x.const_data_ptr(), *cs = c.const_data_ptr(), *ss = s.const_data_ptr();
     void *ys = y.mutable_data_ptr();
-    at::parallel_for(0, tokens, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, heads * width)), [&](int64_t begin, int64_t end) {
+    parallelFor(0, tokens, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, heads * width)), [&](int64_t begin, int64_t end) {
         const int64_t angle = begin * width, to = begin * heads * width;
         if (narrow) {
             rotateBrain(static_cast<const Brain *>(xs) + begin * stride, stride, static_cast<const Brain *>(cs) + angle, static_cast<const Brain *>(ss) + angle, static_cast<Brain *>(ys) + to, end - begin, heads, rotated, width, sign);
@@ -258,7 +258,7 @@ struct GatedUnit : torch::autograd::Function<GatedUnit> {
         const bool narrow = gate.scalar_type() == at::kBFloat16;
         const void *g = gate.const_data_ptr(), *u = up.const_data_ptr();
         void *ys = y.mutable_data_ptr();
-        at::parallel_for(0, rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, width)), [&](int64_t begin, int64_t end) {
+        parallelFor(0, rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, width)), [&](int64_t begin, int64_t end) {
             if (narrow) {
                 gatedForwardBrain(static_cast<const Brain *>(g) + begin * gs, gs, static_cast<const Brain *>(u) + begin * us, us, static_cast<Brain *>(ys) + begin * width, end - begin, width);
             } else {
@@ -278,7 +278,7 @@ struct GatedUnit : torch::autograd::Function<GatedUnit> {
         const bool narrow = gate.scalar_type() == at::kBFloat16;
         const void *d = gradient.const_data_ptr(), *g = gate.const_data_ptr(), *u = up.const_data_ptr();
         void *dgs = dGate.mutable_data_ptr(), *dus = dUp.mutable_data_ptr();
-        at::parallel_for(0, rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, width)), [&](int64_t begin, int64_t end) {
+        parallelFor(0, rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, width)), [&](int64_t begin, int64_t end) {
             const int64_t at = begin * width;
             if (narrow) {
                 gatedBackwardBrain(static_cast<const Brain *>(d) + at, static_cast<const Brain *>(g) + begin * gs, gs, static_cast<const Brain *>(u) + begin * us, us, static_cast<Brain *>(dgs) + at, static_cast<Brain *>(dus) + at, end - begin, width);
@@ -404,7 +404,7 @@ struct AttentionSoftmax : torch::autograd::Function<AttentionSoftmax> {
     template <class T, class Body>
     static void rows(const at::Tensor &like, T *to, const Visibility &visibility, Body body) {
         const int64_t queries = like.size(1), keys = like.size(2);
-        at::parallel_for(0, like.size(0) * queries, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, keys)), [&](int64_t begin, int64_t end) {
+        parallelFor(0, like.size(0) * queries, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, keys)), [&](int64_t begin, int64_t end) {
             std::vector<float> scratch(keys + lanes);
             for (int64_t row = begin; row < end; ++row) {
                 const auto [first, last] = visibility.range(row / queries, row % queries, keys);

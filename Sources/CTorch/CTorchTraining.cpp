@@ -1,3 +1,4 @@
+#include "Parallel.h"
 #include "Support.h"
 #include "Vectorized.h"
 
@@ -11,7 +12,6 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -47,7 +47,7 @@ at::Tensor placed(const at::Tensor &x, const at::Tensor &index) {
     const auto *from = static_cast<const char *>(source.const_data_ptr());
     auto *to = static_cast<char *>(result.mutable_data_ptr());
     const auto *indices = elements<int64_t>(index);
-    at::parallel_for(0, count, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, bytes)), [&](int64_t begin, int64_t end) {
+    parallelFor(0, count, std::max<int64_t>(1, 65536 / std::max<int64_t>(1, bytes)), [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
             TORCH_CHECK(indices[i] < rows, "row ", indices[i], " of ", rows);
             if (indices[i] < 0) {
@@ -180,7 +180,7 @@ at::Tensor dropped(const at::Tensor &x, double probability, int64_t seed) {
     const bool narrow = source.scalar_type() == at::kBFloat16;
     const void *from = source.const_data_ptr();
     void *to = result.mutable_data_ptr();
-    at::parallel_for(0, source.numel(), 16384, [&](int64_t begin, int64_t end) {
+    parallelFor(0, source.numel(), 16384, [&](int64_t begin, int64_t end) {
         while (begin < end) {
             const int64_t count = std::min(end - begin, (int64_t(1) << 32) - (begin & 0xffffffff));
             if (narrow) {
@@ -342,7 +342,7 @@ void updateWithNarrowMoments(const at::Tensor &parameter, const at::Tensor &grad
         .epsilon = static_cast<float>(settings.epsilon),
         .seed = seed,
     };
-    at::parallel_for(0, source.numel(), 16384, [=](int64_t begin, int64_t end) {
+    parallelFor(0, source.numel(), 16384, [=](int64_t begin, int64_t end) {
         narrowUpdate(p + begin, g + begin, m + begin, v + begin, static_cast<uint32_t>(begin), end - begin, update);
     });
 }
