@@ -42,6 +42,9 @@ inline const T *elements(const at::Tensor &x) {
     return static_cast<const T *>(x.const_data_ptr());
 }
 
+/// Whether the kernels of this target take a tensor.
+inline bool hasKernel(const at::Tensor &x) { return x.is_cpu() && (x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kFloat); }
+
 inline at::IntArrayRef ints(const intptr_t *values, int32_t count) {
     static_assert(sizeof(intptr_t) == sizeof(int64_t));
     return at::IntArrayRef(reinterpret_cast<const int64_t *>(values), count);

@@ -40,9 +40,9 @@ extension Tensor {
     /// `x · sigmoid(x)`.
     public func silu() throws(TorchError) -> Tensor { try Tensor.make("silu", self) { ct_silu(handle, $0) } }
 
-    /// The gated unit of SwiGLU, `silu(x) · up`.
-    public func gatedUnit(_ up: Tensor) throws(TorchError) -> Tensor {
-        try Tensor.make("gatedUnit", self, up) { ct_gated_unit(handle, up.handle, $0) }
+    /// The gated unit of SwiGLU, `silu(gate) · up`, of gate and up side by side: `[..., 2 width]` becomes `[..., width]`.
+    public func gatedUnit() throws(TorchError) -> Tensor {
+        try Tensor.make("gatedUnit", self) { ct_gated_unit(handle, $0) }
     }
 
     /// The larger of `x` and 0.
@@ -58,22 +58,37 @@ extension Tensor {
         try Tensor.make("softmax", self) { ct_softmax(handle, dimension, $0) }
     }
 
-    /// The weights of attention: the softmax of `scale` times the scores `[matrices, queries, keys]` over the keys that a
-    /// query sees, and 0 for the others.
+    /// Scaled-dot-product attention of packed sequences to themselves: one kernel of the CPU for float32 and bfloat16, which
+    /// pads nothing and lays nothing out anew.
     ///
     /// - Parameters:
-    ///   - causal: Whether a query sees only its own place and those before it.
-    ///   - window: With `causal`, how many keys a query sees, its own included. Default: all before it.
-    ///   - lengths: Without `causal`, how many keys each sequence has; each has as many matrices as the others, one after
-    ///     the other. Default: all keys are seen.
-    public func attentionSoftmax(
+    ///   - lengths: Those of the sequences, whose tokens stand one after the other; tokens behind them become 0.
+    ///   - headCount: `H`, of this tensor `[tokens, H + 2 K, D]`: queries, then keys, then values.
+    ///   - keyHeadCount: `K`, a divisor of `H`.
+    ///   - scale: What the scores are multiplied by.
+    ///   - causal: Whether a token sees only itself and those before it.
+    ///   - window: With `causal`, how many tokens a token sees, itself included. Default: all before it.
+    /// - Returns: `[tokens, H · D]`.
+    public func selfAttention(
+        lengths: [Int],
+        headCount: Int,
+        keyHeadCount: Int,
         scale: Double,
         causal: Bool,
-        window: Int? = nil,
-        lengths: [Int] = []
+        window: Int? = nil
     ) throws(TorchError) -> Tensor {
-        try Tensor.make("attentionSoftmax", self) {
-            ct_attention_softmax(handle, scale, causal, window ?? .max, lengths, Int32(lengths.count), $0)
+        try Tensor.make("selfAttention", self) {
+            ct_self_attention(
+                handle,
+                lengths,
+                Int32(lengths.count),
+                headCount,
+                keyHeadCount,
+                scale,
+                causal,
+                window ?? .max,
+                $0
+            )
         }
     }
 

@@ -19,10 +19,8 @@ public final class SequenceLayout {
     public let positions: Tensor
     /// Where the last token of each sequence is in the row of all tokens.
     public let lastTokens: [Int]
-    /// For each place in `[sequences, longest]` the token that stands there, or -1.
-    private let padding: Tensor?
-    /// For each token its place in `[sequences, longest]`, or -1 for filler.
-    private let places: Tensor?
+    /// Tokens to their places in `[sequences, longest]`; `nil` where they stand there already.
+    private let padding: RowPlacement?
     /// By window.
     private var causalBiases: [Int: Tensor] = [:]
 
@@ -58,20 +56,16 @@ public final class SequenceLayout {
         self.positions = try Tensor(positions).to(device)
         if count == lengths.count * longest && lengths.allSatisfy({ $0 == longest }) {
             padding = nil
-            places = nil
         } else {
-            var padding = [Int](repeating: -1, count: lengths.count * longest)
-            var places = [Int](repeating: -1, count: count)
+            var rows = [Int](repeating: -1, count: lengths.count * longest)
             var token = 0
             for (row, length) in lengths.enumerated() {
                 for column in 0..<length {
-                    padding[row * longest + column] = token
-                    places[token] = row * longest + column
+                    rows[row * longest + column] = token
                     token += 1
                 }
             }
-            self.padding = try Tensor(padding).to(device)
-            self.places = try Tensor(places).to(device)
+            padding = try RowPlacement(rows, sourceCount: count, device: device)
         }
     }
 
@@ -81,15 +75,13 @@ public final class SequenceLayout {
     /// Lays tokens `[tokens, …]` out as `[sequences, longest, …]`, with zeros where there is none.
     public func pad(_ x: Tensor) throws(TorchError) -> Tensor {
         let shape = [lengths.count, longest] + x.shape.dropFirst()
-        guard let padding, let places else { return try x.reshape(shape) }
-        return try x.placeRows(padding, inverse: places).reshape(shape)
+        return try (padding?(x) ?? x).reshape(shape)
     }
 
     /// Takes tokens back from `[sequences, longest, …]` to `[tokens, …]`, with zeros for filler.
     public func unpad(_ x: Tensor) throws(TorchError) -> Tensor {
         let flat = try x.reshape([lengths.count * longest] + x.shape.dropFirst(2))
-        guard let padding, let places else { return flat }
-        return try flat.placeRows(places, inverse: padding)
+        return try padding?.inverted(flat) ?? flat
     }
 
     /// What a causal model adds to its scores, 0 or minus infinity: `[longest, longest]`.
@@ -112,8 +104,9 @@ public final class SequenceLayout {
 
 /// Scaled-dot-product attention: the one place where the way of computing it is chosen.
 public enum Attention {
-    /// Up to this length plain products are used on the CPU, where the fused kernel's backward pass is slower.
-    static let longestPlainSequence = 640
+    /// Up to this length the CPU takes a kernel of our own, which is faster than LibTorch's for short sequences and their
+    /// gradients.
+    static let longestShortSequence = 640
 
     /// Attention of every sequence of a layout to itself.
     ///
@@ -133,13 +126,11 @@ public enum Attention {
         causal: Bool,
         window: Int? = nil
     ) throws(TorchError) -> Tensor {
-        let (heads, keyHeads) = (query.size(1), key.size(1))
-        guard !layout.isPadded else {
-            let fused = try Tensor.cat([query, key, value], dimension: 1)
+        guard !layout.isPadded, !hasKernel(for: query, layout: layout) else {
             return try withinSequences(
-                fused: fused,
-                headCount: heads,
-                keyHeadCount: keyHeads,
+                fused: Tensor.cat([query, key, value], dimension: 1),
+                headCount: query.size(1),
+                keyHeadCount: key.size(1),
                 layout: layout,
                 causal: causal,
                 window: window
@@ -168,8 +159,20 @@ public enum Attention {
         causal: Bool,
         window: Int? = nil
     ) throws(TorchError) -> Tensor {
+        precondition(window == nil || causal, "a window belongs to causal attention")
+        precondition(window.map { $0 > 0 } ?? true, "a token sees at least itself")
+        if hasKernel(for: fused, layout: layout) {
+            return try fused.selfAttention(
+                lengths: layout.lengths,
+                headCount: headCount,
+                keyHeadCount: keyHeadCount,
+                scale: scale(headSize: fused.size(2)),
+                causal: causal,
+                window: window
+            )
+        }
         // What has to be moved is moved at once.
-        try withinSequences(
+        return try withinSequences(
             laidOut: layout.pad(fused).transpose(1, 2).split([headCount, keyHeadCount, keyHeadCount], dimension: 1),
             layout: layout,
             causal: causal,
@@ -177,48 +180,38 @@ public enum Attention {
         )
     }
 
-    /// Attention of queries, keys and values `[B, H, L, D]`.
+    private static func hasKernel(for x: Tensor, layout: SequenceLayout) -> Bool {
+        x.device.isCPU && (x.dtype == .float32 || x.dtype == .bfloat16) && layout.longest <= longestShortSequence
+    }
+
+    private static func scale(headSize: Int) -> Double { 1 / Double(headSize).squareRoot() }
+
+    /// Attention of queries, keys and values `[B, H, L, D]` by LibTorch's kernels.
     private static func withinSequences(
         laidOut parts: [Tensor],
         layout: SequenceLayout,
         causal: Bool,
         window: Int?
     ) throws(TorchError) -> Tensor {
-        precondition(window == nil || causal, "a window belongs to causal attention")
-        precondition(window.map { $0 > 0 } ?? true, "a token sees at least itself")
         let (q, k, v) = (parts[0], parts[1], parts[2])
         let (heads, headSize) = (q.size(1), q.size(3))
-        let scale = 1 / Double(headSize).squareRoot()
-        let attended: Tensor
-        if q.device.isCPU && layout.longest <= longestPlainSequence {
-            attended = try plain(
-                q,
-                repeatHeads(k, to: heads),
-                repeatHeads(v, to: heads),
-                layout: layout,
-                scale: scale,
-                causal: causal,
-                window: window
-            )
+        // A window that no sequence reaches changes nothing, and the kernel needs no mask.
+        let isWindowed = window.map { $0 < layout.longest } ?? false
+        let mask: Tensor?
+        if isWindowed {
+            mask = try layout.causalMask(window: window, dtype: q.dtype, device: q.device)
         } else {
-            // A window that no sequence reaches changes nothing, and the kernel needs no mask.
-            let isWindowed = window.map { $0 < layout.longest } ?? false
-            let mask: Tensor?
-            if isWindowed {
-                mask = try layout.causalMask(window: window, dtype: q.dtype, device: q.device)
-            } else {
-                // Without a causal mask, padding would be seen.
-                mask = !causal && layout.isPadded ? try keyMask(layout, device: q.device) : nil
-            }
-            attended = try q.attention(
-                key: k,
-                value: v,
-                mask: mask,
-                causal: causal && !isWindowed,
-                scale: scale,
-                grouped: k.size(1) != heads
-            )
+            // Without a causal mask, padding would be seen.
+            mask = !causal && layout.isPadded ? try keyMask(layout, device: q.device) : nil
         }
+        let attended = try q.attention(
+            key: k,
+            value: v,
+            mask: mask,
+            causal: causal && !isWindowed,
+            scale: scale(headSize: headSize),
+            grouped: k.size(1) != heads
+        )
         return try layout.unpad(attended.transpose(1, 2)).reshape(layout.tokenCount, heads * headSize)
     }
 
@@ -236,41 +229,10 @@ public enum Attention {
             key: key,
             value: value,
             mask: mask,
-            scale: 1 / Double(headSize).squareRoot(),
+            scale: scale(headSize: headSize),
             grouped: key.size(1) != heads
         )
         return try attended.transpose(1, 2).reshape(sequences, heads * headSize)
-    }
-
-    /// Softmax(q kᵀ · scale) v over what is seen, by batched products: `[B, H, L, D]`.
-    private static func plain(
-        _ q: Tensor,
-        _ k: Tensor,
-        _ v: Tensor,
-        layout: SequenceLayout,
-        scale: Double,
-        causal: Bool,
-        window: Int?
-    ) throws(TorchError) -> Tensor {
-        let (batch, heads, length, headSize) = (q.size(0), q.size(1), q.size(2), q.size(3))
-        let queries = try q.reshape(batch * heads, length, headSize)
-        let keys = try k.reshape(batch * heads, length, headSize).transpose(1, 2)
-        let values = try v.reshape(batch * heads, length, headSize)
-        let weights = try queries.matmul(keys).attentionSoftmax(
-            scale: scale,
-            causal: causal,
-            window: window,
-            lengths: causal || !layout.isPadded ? [] : layout.lengths
-        )
-        return try weights.matmul(values).reshape(batch, heads, length, headSize)
-    }
-
-    /// Repeats each key head for the group of query heads that share it.
-    private static func repeatHeads(_ x: Tensor, to heads: Int) throws(TorchError) -> Tensor {
-        let (batch, keyHeads, length, headSize) = (x.size(0), x.size(1), x.size(2), x.size(3))
-        guard keyHeads != heads else { return x }
-        return try x.unsqueeze(2).expand([batch, keyHeads, heads / keyHeads, length, headSize])
-            .reshape(batch, heads, length, headSize)
     }
 
     /// What keeps padding out of the scores of attention without a causal mask, 0 or minus infinity:

@@ -183,13 +183,20 @@ public final class Linear: Module {
         return try joined(layers, x, training: training)
     }
 
-    /// Applies several layers that share their input and have no bias, as ``side(by:_:training:)``.
+    /// The gated unit of SwiGLU, `silu(gate(x)) · up(x)`, of two layers without bias, as ``side(by:_:training:)``.
     ///
-    /// - Returns: The output of each layer: `[..., outᵢ]`.
-    public static func each(of layers: [Linear], _ x: Tensor, training: Bool = false) throws(TorchError) -> [Tensor] {
-        guard joinsWeights(for: x) else { return try separately(layers, x, training: training) }
-        return try joined(layers, x, training: training)
-            .split(layers.map { $0.weight.value.size(0) }, dimension: -1)
+    /// - Returns: `[..., out]`.
+    public static func gatedUnit(
+        _ gate: Linear,
+        _ up: Linear,
+        _ x: Tensor,
+        training: Bool = false
+    ) throws(TorchError) -> Tensor {
+        guard joinsWeights(for: x) else {
+            let parts = try separately([gate, up], x, training: training)
+            return try parts[0].silu() * parts[1]
+        }
+        return try joined([gate, up], x, training: training).gatedUnit()
     }
 
     private static func joinsWeights(for x: Tensor) -> Bool { x.device.isCPU }

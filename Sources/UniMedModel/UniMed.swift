@@ -203,10 +203,11 @@ public final class UniMed: Module {
         let hidden = try language.hiddenStates(
             of: embeddings,
             layout: batch.layout,
+            wanted: batch.targetRows,
             training: training,
             dropout: training ? dropout.language : 0
         )
-        let logits = try language.logits(batch.targetRows(hidden)).to(.float32)
+        let logits = try language.logits(hidden).to(.float32)
         var rows = try logits.crossEntropy(batch.roundedTargets, reduction: .none, labelSmoothing: labelSmoothing)
         if let ordinalTargets { rows = try ordinalTargets.replace(rows, logits: logits, targets: batch.roundedTargets) }
         let losses = try rows.narrow(0, start: 0, length: batch.targetCount)

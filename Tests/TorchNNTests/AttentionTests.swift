@@ -86,8 +86,8 @@ struct AttentionTests {
         #expect(try distance(attended, expected) < 2e-6)
     }
 
-    @Test func `plain products and the fused kernel agree, also in their gradients`() throws {
-        // Sequences beyond the limit of plain products take the fused kernel.
+    @Test func `the kernel of short sequences and LibTorch's agree, also in their gradients`() throws {
+        // A layout with a sequence beyond the limit takes LibTorch's kernel.
         let lengths = [700, 20]
         let layout = try SequenceLayout(lengths: lengths)
         let (q, k, v) = (
@@ -95,26 +95,26 @@ struct AttentionTests {
             try random([720, 1, 4], seed: 3).requireGradient()
         )
         let weight = try random([720, 8], seed: 4)
-        let fused = try Attention.withinSequences(query: q, key: k, value: v, layout: layout, causal: true)
-        let fusedGradients = try Tensor.gradients(of: [(fused * weight).sum()], withRespectTo: [q, k, v])
-        let short = try SequenceLayout(lengths: [20])
+        let attended = try Attention.withinSequences(query: q, key: k, value: v, layout: layout, causal: true)
+        let longGradients = try Tensor.gradients(of: [(attended * weight).sum()], withRespectTo: [q, k, v])
+        let tailLayout = try SequenceLayout(lengths: [20])
         let tail = try [q, k, v].map { try $0.narrow(0, start: 700, length: 20) }
-        let plain = try Attention.withinSequences(
+        let shortAttended = try Attention.withinSequences(
             query: tail[0],
             key: tail[1],
             value: tail[2],
-            layout: short,
+            layout: tailLayout,
             causal: true
         )
         let tailWeight = try weight.narrow(0, start: 700, length: 20)
-        let plainGradients = try Tensor.gradients(of: [(plain * tailWeight).sum()], withRespectTo: [q, k, v])
-        #expect(try distance(fused.narrow(0, start: 700, length: 20), plain) < 2e-6)
-        for (fused, plain) in zip(fusedGradients, plainGradients) {
-            let (fused, plain) = (try #require(fused), try #require(plain))
+        let shortGradients = try Tensor.gradients(of: [(shortAttended * tailWeight).sum()], withRespectTo: [q, k, v])
+        #expect(try distance(attended.narrow(0, start: 700, length: 20), shortAttended) < 2e-6)
+        for (long, short) in zip(longGradients, shortGradients) {
+            let (long, short) = (try #require(long), try #require(short))
             #expect(
                 try distance(
-                    fused.narrow(0, start: 700, length: 20),
-                    plain.narrow(0, start: 700, length: 20)
+                    long.narrow(0, start: 700, length: 20),
+                    short.narrow(0, start: 700, length: 20)
                 ) < 1e-5
             )
         }
@@ -140,8 +140,8 @@ struct AttentionTests {
         #expect(try attended(window: window).isEqual(to: attended(window: nil)) == (window >= longest))
     }
 
-    @Test func `the fused kernel has the same window`() throws {
-        // Sequences beyond the limit of plain products take the fused kernel.
+    @Test func `LibTorch's kernel has the same window`() throws {
+        // Sequences beyond the limit take it.
         let (lengths, window) = ([700, 20], 9)
         let (q, k, v) = (
             try random([720, 2, 4], seed: 1), try random([720, 1, 4], seed: 2), try random([720, 1, 4], seed: 3)

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import Torch
 import TorchNN
@@ -40,7 +41,8 @@ struct KernelTests {
         }
         for (index, pair) in zip(found, expected).enumerated() {
             let size = try max(pair.1.abs().maximum().item(), 1)
-            #expect(try distance(pair.0, pair.1) / size < precision.tolerance, "\(index)")
+            let error = try distance(pair.0, pair.1) / size
+            #expect(error < precision.tolerance, "\(index)")
         }
     }
 
@@ -90,88 +92,146 @@ struct KernelTests {
         formula: ([Tensor]) throws -> Tensor
     ) throws {
         let rounded = try inputs.map { try $0.to(precision.dtype).to(.float64) }
-        let weight = try random(kernel(rounded).shape, seed: 9).to(precision.dtype).to(.float64)
+        let weight = try random(formula(rounded).shape, seed: 9).to(precision.dtype).to(.float64)
         let expected = try results(rounded, dtype: .float64, weight: weight, formula)
         let found = try results(rounded, dtype: precision.dtype, weight: weight, kernel)
         for (index, pair) in zip(found, expected).enumerated() {
             let size = try max(pair.1.abs().maximum().item(), 1)
-            #expect(try distance(pair.0, pair.1) / size < precision.tolerance, "\(index)")
+            let error = try distance(pair.0, pair.1) / size
+            #expect(error < precision.tolerance, "\(index)")
         }
     }
 
     @Test(arguments: [(DType.float32, 1e-6), (.bfloat16, 0.02)], [1, 33, 700])
-    func `the gated unit is silu(gate) · up, of parts of a row too`(
+    func `the gated unit is silu(gate) · up of what lies side by side`(
         precision: (dtype: DType, tolerance: Double),
         rows: Int
     ) throws {
         let side = try random([rows, 2 * 45], seed: 4) * 8
         try expectFormula([side], precision) { parts in
-            let halves = try parts[0].split([45, 45], dimension: 1)
-            return try halves[0].gatedUnit(halves[1])
+            try parts[0].gatedUnit()
         } formula: { parts in
             let halves = try parts[0].split([45, 45], dimension: 1)
             return try halves[0] * halves[0].sigmoid() * halves[1]
         }
     }
 
-    /// A row for each way a query can see keys.
-    private static let visibilities: [(causal: Bool, window: Int?, lengths: [Int])] = [
-        (true, nil, []), (true, 1, []), (true, 20, []), (false, nil, []), (false, nil, [1, 70, 33]),
-    ]
-
-    @Test(arguments: [(DType.float32, 1e-6), (.bfloat16, 0.02)], visibilities)
-    func `attention's weights are the softmax over what a query sees`(
-        precision: (dtype: DType, tolerance: Double),
-        visibility: (causal: Bool, window: Int?, lengths: [Int])
-    ) throws {
-        let (matrices, length) = (6, 70)
-        // Scores so far apart that most weights vanish, among others.
-        let scores = try random([matrices, length, length], seed: 5) * 60
-        let index = try Tensor.arange(0, Double(length))
-        let (key, query) = (try index.reshape(1, 1, length), try index.reshape(1, length, 1))
-        var hidden = try Tensor.zeros([1, 1, length]).compare(.greater, 0)
-        if visibility.causal {
-            let window = Double(visibility.window ?? length)
-            hidden = try key.compare(.lessOrEqual, query).and(key.compare(.greater, query - window)).not()
-        } else if !visibility.lengths.isEmpty {
-            let each = visibility.lengths.flatMap { [Double($0), Double($0)] }
-            hidden = try key.compare(.greaterOrEqual, Tensor(each).reshape(matrices, 1, 1))
-        }
-        try expectFormula([scores], precision) { parts in
-            try parts[0].attentionSoftmax(
-                scale: 0.3,
-                causal: visibility.causal,
-                window: visibility.window,
-                lengths: visibility.lengths
-            )
-        } formula: { parts in
-            try (parts[0] * 0.3).maskedFill(hidden, -.infinity).softmax()
-        }
-        // Other types take LibTorch's operations.
-        let kernel = try scores.to(.float32).attentionSoftmax(
-            scale: 0.3,
-            causal: visibility.causal,
-            window: visibility.window,
-            lengths: visibility.lengths
-        )
-        let composed = try scores.to(.float32).to(.float64).attentionSoftmax(
-            scale: 0.3,
-            causal: visibility.causal,
-            window: visibility.window,
-            lengths: visibility.lengths
-        )
-        #expect(try distance(kernel, composed) < 1e-6)
-        #expect(try (kernel.sum(-1) - 1).abs().maximum().item() < 1e-5)
+    /// A way a query sees keys, and sizes of heads that are and are not whole vectors.
+    struct Attending: Sendable {
+        let causal: Bool
+        var window: Int?
+        var headCount = 4
+        var keyHeadCount = 2
+        let headSize: Int
     }
 
-    @Test func `attention's weights are NaN where a score is, and refuse what does not fit`() throws {
-        let scores = try Tensor([1, .nan, 3, 4] as [Float]).reshape(1, 2, 2)
-        let weights = try scores.attentionSoftmax(scale: 1, causal: false)
-        let values: [Float] = try weights.reshape(4).withHostBytes { Array($0.bindMemory(to: Float.self)) }
-        #expect(values[0].isNaN && values[1].isNaN && values[2] + values[3] == 1)
-        #expect(throws: TorchError.self) { try scores.attentionSoftmax(scale: 1, causal: false, lengths: [3]) }
-        #expect(throws: TorchError.self) { try scores.attentionSoftmax(scale: 1, causal: false, lengths: [1, 1]) }
-        #expect(throws: TorchError.self) { try scores.attentionSoftmax(scale: 1, causal: true, window: 0) }
+    private static let ways: [Attending] = [
+        Attending(causal: true, headSize: 32), Attending(causal: true, window: 1, headSize: 6),
+        Attending(causal: true, window: 20, headCount: 3, keyHeadCount: 1, headSize: 40),
+        Attending(causal: false, headSize: 16), Attending(causal: false, keyHeadCount: 4, headSize: 72),
+    ]
+
+    @Test(arguments: [(DType.float32, 4e-6), (.bfloat16, 0.02)], ways)
+    func `attention of packed sequences is the formula for each of them`(
+        precision: (dtype: DType, tolerance: Double),
+        way: Attending
+    ) throws {
+        let (heads, keyHeads, size) = (way.headCount, way.keyHeadCount, way.headSize)
+        let lengths = [1, 70, 16, 33]
+        // Four tokens of no sequence; scores of some tens, so that many weights vanish, and float32 has six digits of them.
+        let fused = try random([lengths.reduce(0, +) + 4, heads + 2 * keyHeads, size], seed: 5) * 2
+        try expectFormula([fused], precision) { parts in
+            try parts[0].selfAttention(
+                lengths: lengths,
+                headCount: heads,
+                keyHeadCount: keyHeads,
+                scale: 0.3,
+                causal: way.causal,
+                window: way.window
+            )
+        } formula: { parts in
+            var outputs: [Tensor] = []
+            var start = 0
+            for length in lengths {
+                let index = try Tensor.arange(0, Double(length))
+                let (key, query) = (try index.unsqueeze(0), try index.unsqueeze(1))
+                let window = Double(way.window ?? length)
+                let seen = try key.compare(.lessOrEqual, query).and(key.compare(.greater, query - window))
+                let own = try parts[0].narrow(0, start: start, length: length)
+                func head(_ index: Int) throws -> Tensor { try own.narrow(1, start: index, length: 1).squeeze(1) }
+                var columns: [Tensor] = []
+                for index in 0..<heads {
+                    let shared = heads + index / (heads / keyHeads)
+                    var scores = try head(index).matmul(head(shared).transpose(0, 1)) * 0.3
+                    if way.causal { scores = try scores.maskedFill(seen.not(), -.infinity) }
+                    columns.append(try scores.softmax().matmul(head(shared + keyHeads)))
+                }
+                outputs.append(try Tensor.cat(columns, dimension: 1))
+                start += length
+            }
+            outputs.append(try Tensor.zeros([4, heads * size], dtype: parts[0].dtype))
+            return try Tensor.cat(outputs)
+        }
+    }
+
+    @Test func `attention has the same bits on every number of threads, and keeps NaN in its sequence`() throws {
+        let lengths = [40, 3, 90, 17]
+        let fused = try random([150, 6, 16], seed: 8)
+        func attended(_ fused: Tensor) throws -> [Tensor] {
+            let leaf = try fused.detach().requireGradient()
+            let y = try leaf.selfAttention(lengths: lengths, headCount: 4, keyHeadCount: 1, scale: 0.25, causal: true)
+            return [try y.detach()] + (try Tensor.gradients(of: [y.sum()], withRespectTo: [leaf])).compactMap { $0 }
+        }
+        let before = Runtime.threadCount
+        defer { try? Runtime.setThreadCount(before) }
+        try Runtime.setThreadCount(1)
+        let one = try attended(fused)
+        try Runtime.setThreadCount(3)
+        let three = try attended(fused)
+        #expect(one.count == 2)
+        for (one, three) in zip(one, three) { #expect(try one.isEqual(to: three)) }
+        let broken = try fused.narrow(0, start: 41, length: 1) * .nan
+        let withNaN = try Tensor.cat([
+            fused.narrow(0, start: 0, length: 41), broken, fused.narrow(0, start: 42, length: 108),
+        ])
+        let output = try attended(withNaN)[0]
+        #expect(try output.narrow(0, start: 0, length: 40).isEqual(to: one[0].narrow(0, start: 0, length: 40)))
+        #expect(try output.narrow(0, start: 43, length: 107).isEqual(to: one[0].narrow(0, start: 43, length: 107)))
+        #expect(try output.narrow(0, start: 41, length: 1).sum().item().isNaN)
+    }
+
+    @Test func `attention refuses what does not fit`() throws {
+        let fused = try random([10, 6, 8], seed: 8)
+        func attended(_ x: Tensor, _ lengths: [Int], _ heads: Int, _ keyHeads: Int, window: Int? = nil) throws {
+            _ = try x.selfAttention(
+                lengths: lengths,
+                headCount: heads,
+                keyHeadCount: keyHeads,
+                scale: 1,
+                causal: true,
+                window: window
+            )
+        }
+        try attended(fused, [4, 6], 4, 1)
+        #expect(throws: TorchError.self) { try attended(fused, [4, 7], 4, 1) }
+        #expect(throws: TorchError.self) { try attended(fused, [4, 0], 4, 1) }
+        #expect(throws: TorchError.self) { try attended(fused, [4, 6], 3, 1) }
+        #expect(throws: TorchError.self) { try attended(fused, [4, 6], 4, 0) }
+        #expect(throws: TorchError.self) { try attended(fused, [4, 6], 4, 1, window: 0) }
+        #expect(throws: TorchError.self) { try attended(fused.to(.float64), [4, 6], 4, 1) }
+    }
+
+    // The kernel says what threads a process has on Linux only.
+    @Test(.enabled(if: FileManager.default.fileExists(atPath: "/proc/self/task"), "no /proc/self/task"))
+    func `a kernel runs on as many threads as LibTorch has`() async {
+        await #expect(processExitsWith: .success) {
+            func threads() throws -> Int { try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").count }
+            let x = try Tensor([Float](repeating: 1, count: 1 << 20), shape: [1 << 10, 1 << 10])
+            let before = try threads()
+            try Runtime.setThreadCount(16)
+            _ = try x.gatedUnit()
+            #expect(try threads() >= before + 15)
+        }
     }
 
     @Test(arguments: [DType.float32, .bfloat16])

@@ -276,6 +276,34 @@ struct BatchTests {
         }
     }
 
+    @Test(arguments: [false, true])
+    func `wanted tokens alone have the states and gradients that they have among all`(isCheckpointed: Bool) throws {
+        let model = try TinyModel.make(seed: 4).language
+        model.checkpointsBlocks = isCheckpointed
+        let tokens = (0..<12).map { 4 + 20 * $0 }
+        // Tokens in another order than they stand in, and a row of filler.
+        let rows = [10, 2, 6, -1]
+        func results(_ select: (Tensor, RowPlacement) throws -> Tensor) throws -> [Tensor] {
+            let wanted = try RowPlacement(rows, sourceCount: tokens.count, device: .cpu)
+            let embeddings = try model.embedding(Tensor(tokens)).detach().requireGradient()
+            let states = try select(embeddings, wanted)
+            let weight = try Tensor.arange(0, Double(states.count)).reshape(states.shape).to(.float32).sin()
+            // The norm of a filler row is that of zeros either way.
+            try (states * weight).sum().backward()
+            let leaves = [embeddings] + model.trainableParameters().map(\.parameter.value)
+            let gradients = leaves.compactMap(\.gradient)
+            for leaf in leaves { try leaf.setGradient(nil) }
+            return [try states.detach()] + gradients
+        }
+        let layout = try SequenceLayout(lengths: [5, 7])
+        let alone = try results { try model.hiddenStates(of: $0, layout: layout, wanted: $1) }
+        let amongAll = try results { try $1(model.hiddenStates(of: $0, layout: layout)) }
+        #expect(alone.count == amongAll.count && alone.count > 10 && alone[0].shape == [4, 24])
+        for (index, pair) in zip(alone, amongAll).enumerated() {
+            try expectClose(pair.0, pair.1, tolerance: 1e-4, "\(index)")
+        }
+    }
+
     @Test func `an answer ends where it is told to`() throws {
         let model = try TinyModel.make(seed: 3)
         let prompt = try encoder.evaluation(task: .questionAnswering, instruction: "Q?", hasImage: false)

@@ -80,7 +80,8 @@ struct MicroBatchesTests {
             for (own, expected) in zip(parts.gradients, whole.gradients) {
                 // Other orders of the same sums, in float32.
                 let size = try expected.gradient.norm().item()
-                #expect(try (own.gradient - expected.gradient).norm().item() <= 1e-4 * size, "\(own.name)")
+                let distance = try (own.gradient - expected.gradient).norm().item()
+                #expect(distance <= 1e-4 * size, "\(own.name): \(distance) of \(size)")
             }
         }
     }

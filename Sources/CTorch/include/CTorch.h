@@ -189,10 +189,13 @@ int32_t ct_layer_norm(CTTensorRef _Nonnull a, CTTensorRef _Nullable weight, CTTe
 int32_t ct_rms_norm(CTTensorRef _Nonnull a, CTTensorRef _Nullable weight, intptr_t width, double epsilon, CTTensorOut _Nonnull out);
 /// Rotates the first `rotated` heads of `a` [tokens, heads, width] by `cosines` and signed `sines` [tokens, 1, width]; copies the others.
 int32_t ct_rotate(CTTensorRef _Nonnull a, CTTensorRef _Nonnull cosines, CTTensorRef _Nonnull sines, intptr_t rotated, CTTensorOut _Nonnull out);
-int32_t ct_gated_unit(CTTensorRef _Nonnull gate, CTTensorRef _Nonnull up, CTTensorOut _Nonnull out);
-/// Softmax over the keys that a query sees of `scale` times the scores [matrices, queries, keys]; 0 for the others. With `causal` a query
-/// sees the last `window` keys up to its own place, otherwise as many as `lengths` has for its sequence, or all where that is empty.
-int32_t ct_attention_softmax(CTTensorRef _Nonnull scores, double scale, bool causal, intptr_t window, const intptr_t *_Nullable lengths, int32_t length_count, CTTensorOut _Nonnull out);
+/// silu(gate) · up, where the first half of the last dimension is the gate.
+int32_t ct_gated_unit(CTTensorRef _Nonnull a, CTTensorOut _Nonnull out);
+/// Attention of each sequence to itself: `fused` [tokens, heads + 2 key_heads, width] holds queries, keys and values of sequences of
+/// these lengths one after the other, and tokens of none. With `causal` a query sees the last `window` keys up to its own place,
+/// otherwise all. CPU, float32 or bfloat16. The result is [tokens, heads * width], 0 for tokens of no sequence.
+int32_t ct_self_attention(CTTensorRef _Nonnull fused, const intptr_t *_Nonnull lengths, int32_t length_count, intptr_t heads, intptr_t key_heads,
+                          double scale, bool causal, intptr_t window, CTTensorOut _Nonnull out);
 int32_t ct_embedding(CTTensorRef _Nonnull weight, CTTensorRef _Nonnull indices, CTTensorOut _Nonnull out);
 int32_t ct_attention(CTTensorRef _Nonnull query, CTTensorRef _Nonnull key, CTTensorRef _Nonnull value, CTTensorRef _Nullable mask, bool causal, double scale, bool grouped, CTTensorOut _Nonnull out);
 /// reduction: 0 none, 1 mean, 2 sum.

@@ -78,16 +78,21 @@ public final class Llama: Module {
 
     /// Runs all blocks and the last norm.
     ///
+    /// Nothing looks at the last block's output but the logits. Where only some tokens' logits are wanted, it therefore takes
+    /// only these beyond its attention.
+    ///
     /// - Parameters:
     ///   - embeddings: `[T, C]`, sequences one after the other as the layout says.
+    ///   - wanted: The tokens whose hidden states are wanted, `n` of them. Default: all.
     ///   - cache: When given, keys and values are written to it, from position 0 of every sequence.
     ///   - training: Whether LoRA's dropout is applied.
     ///   - dropout: The share of embeddings, and of what each block adds, that is zeroed. Default: 0, as Llama is trained.
     ///   - onBlock: Sees the output `[T, C]` of every block, before the last norm, for inspection.
-    /// - Returns: `[T, C]`.
+    /// - Returns: `[n, C]`.
     public func hiddenStates(
         of embeddings: Tensor,
         layout: SequenceLayout,
+        wanted: RowPlacement? = nil,
         cache: KVCache? = nil,
         training: Bool = false,
         dropout: Double = 0,
@@ -97,14 +102,17 @@ public final class Llama: Module {
         let places = try cache.map { cache throws(TorchError) in try cache.places(of: layout) }
         var hidden = try embeddings.dropout(dropout)
         for (index, layer) in layers.elements.enumerated() {
+            let pass = LlamaBlock.Pass(
+                layout: layout,
+                angles: angles,
+                wanted: index == layers.elements.count - 1 ? wanted : nil,
+                training: training,
+                dropout: dropout
+            )
             if checkpointsBlocks, cache == nil {
-                hidden = try checkpointed(hidden) { input throws(TorchError) in
-                    try layer(input, layout: layout, angles: angles, training: training, dropout: dropout)
-                }
+                hidden = try checkpointed(hidden) { input throws(TorchError) in try layer(input, pass) }
             } else {
-                hidden = try layer(hidden, layout: layout, angles: angles, training: training, dropout: dropout) {
-                    key,
-                    value throws(TorchError) in
+                hidden = try layer(hidden, pass) { key, value throws(TorchError) in
                     if let cache, let places { try cache.write(layer: index, at: places, key: key, value: value) }
                 }
             }
@@ -221,19 +229,26 @@ private final class LlamaBlock: Module {
     }
 
     private func mlp(_ x: Tensor, training: Bool) throws(TorchError) -> Tensor {
-        let parts = try Linear.each(of: [gate, up], x, training: training)
-        return try down(parts[0].gatedUnit(parts[1]), training: training)
+        try down(Linear.gatedUnit(gate, up, x, training: training), training: training)
+    }
+
+    /// What a block is told besides its input.
+    struct Pass {
+        let layout: SequenceLayout
+        let angles: RotaryEmbedding.Angles
+        /// The tokens whose output is wanted; `nil` is all.
+        let wanted: RowPlacement?
+        let training: Bool
+        let dropout: Double
     }
 
     func callAsFunction(
         _ hidden: Tensor,
-        layout: SequenceLayout,
-        angles: RotaryEmbedding.Angles,
-        training: Bool,
-        dropout: Double,
+        _ pass: Pass,
         keep: (_ key: Tensor, _ value: Tensor) throws(TorchError) -> Void = { _, _ in }
     ) throws(TorchError) -> Tensor {
-        let fused = try heads(inputNorm(hidden), angles: angles, training: training)
+        let training = pass.training
+        let fused = try heads(inputNorm(hidden), angles: pass.angles, training: training)
         try keep(
             fused.narrow(1, start: headCount, length: keyHeadCount),
             fused.narrow(1, start: headCount + keyHeadCount, length: keyHeadCount)
@@ -242,12 +257,13 @@ private final class LlamaBlock: Module {
             fused: fused,
             headCount: headCount,
             keyHeadCount: keyHeadCount,
-            layout: layout,
+            layout: pass.layout,
             causal: true,
             window: window
         )
-        let middle = try hidden + output(attended, training: training).dropout(dropout)
-        return try middle + mlp(postNorm(middle), training: training).dropout(dropout)
+        let (own, found) = try (pass.wanted?(hidden) ?? hidden, pass.wanted?(attended) ?? attended)
+        let middle = try own + output(found, training: training).dropout(pass.dropout)
+        return try middle + mlp(postNorm(middle), training: training).dropout(pass.dropout)
     }
 
     func decode(

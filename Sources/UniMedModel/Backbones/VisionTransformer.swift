@@ -357,19 +357,17 @@ private final class VisionAttention: Module {
         let (batch, length, width) = (x.size(0), x.size(1), x.size(2))
         let fused = try x.linear(qkv.cast(to: x.dtype), bias: fusedBias(x.dtype)).reshape(
             batch * length,
-            3,
-            headCount,
+            3 * headCount,
             width / headCount
         )
         if layout?.lengths.count != batch || layout?.longest != length || layout?.positions.device != x.device {
             layout = try SequenceLayout(lengths: [Int](repeating: length, count: batch), device: x.device)
         }
         guard let layout else { preconditionFailure("the layout was just made") }
-        let parts = try fused.split([1, 1, 1], dimension: 1)
         let attended = try Attention.withinSequences(
-            query: parts[0].squeeze(1),
-            key: parts[1].squeeze(1),
-            value: parts[2].squeeze(1),
+            fused: fused,
+            headCount: headCount,
+            keyHeadCount: headCount,
             layout: layout,
             causal: false
         )

@@ -37,8 +37,12 @@ final class DecodingSession {
             dtype: dtype,
             device: device
         )
-        let all = try model.hiddenStates(of: prompts.embeddings, layout: prompts.layout, cache: cache)
-        states = try all.indexSelect(0, Tensor(prompts.layout.lastTokens).to(device))
+        states = try model.hiddenStates(
+            of: prompts.embeddings,
+            layout: prompts.layout,
+            wanted: RowPlacement(prompts.layout.lastTokens, sourceCount: prompts.layout.tokenCount, device: device),
+            cache: cache
+        )
     }
 
     /// The scores of every token that may come next: `[rows, vocabulary]` in float32.

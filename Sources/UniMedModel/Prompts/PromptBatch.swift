@@ -163,24 +163,3 @@ public struct PromptBatch {
     /// What brings a size to a multiple.
     private static func filler(for size: Int, multiple: Int) -> Int { (multiple - size % multiple) % multiple }
 }
-
-/// Rows put in another order, with the way back for gradients.
-struct RowPlacement {
-    private let index: Tensor
-    private let inverse: Tensor
-
-    /// Makes a placement.
-    ///
-    /// - Parameters:
-    ///   - rows: For each new row the old one it comes from, or -1 for zeros. No old row comes twice.
-    ///   - sourceCount: The number of old rows.
-    init(_ rows: [Int], sourceCount: Int, device: Device) throws(TorchError) {
-        var inverse = [Int](repeating: -1, count: sourceCount)
-        for (new, old) in rows.enumerated() where old >= 0 { inverse[old] = new }
-        index = try Tensor(rows).to(device)
-        self.inverse = try Tensor(inverse).to(device)
-    }
-
-    /// Places rows: `[old, …]` becomes `[new, …]`.
-    func callAsFunction(_ x: Tensor) throws(TorchError) -> Tensor { try x.placeRows(index, inverse: inverse) }
-}
