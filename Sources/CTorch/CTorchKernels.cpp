@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -117,18 +118,24 @@ struct RMSNorm : torch::autograd::Function<RMSNorm> {
 /// Rotates the first `rotated` heads of each token and copies the others; `sign` -1 turns back.
 template <class T>
 CT_INLINE void rotateTokens(const T *__restrict x, int64_t stride, const T *__restrict cosines, const T *__restrict sines, T *__restrict y, int64_t tokens, int64_t heads, int64_t rotated, int64_t width, float sign) {
-    const int64_t half = width / 2;
+    const int64_t half = width / 2, whole = half / lanes * lanes;
     for (int64_t token = 0; token < tokens; ++token, x += stride, y += heads * width, cosines += width, sines += width) {
         for (int64_t head = 0; head < rotated; ++head) {
             const T *from = x + head * width;
             T *to = y + head * width;
-            for (int64_t i = 0; i < half; ++i) {
+            // Halves of a head are short: left to the compiler, most of them would be what is left over.
+            for (int64_t i = 0; i < whole; i += lanes) {
+                const Floats a = block(from + i), b = block(from + i + half);
+                storeBlock(to + i, a * block(cosines + i) + sign * b * block(sines + i));
+                storeBlock(to + i + half, b * block(cosines + i + half) + sign * a * block(sines + i + half));
+            }
+            for (int64_t i = whole; i < half; ++i) {
                 const float a = wide(from[i]), b = wide(from[i + half]);
                 store(to[i], a * wide(cosines[i]) + sign * b * wide(sines[i]));
                 store(to[i + half], b * wide(cosines[i + half]) + sign * a * wide(sines[i + half]));
             }
         }
-        for (int64_t i = rotated * width; i < heads * width; ++i) y[i] = x[i];
+        std::memcpy(y + rotated * width, x + rotated * width, (heads - rotated) * width * sizeof(T));
     }
 }
 

@@ -38,6 +38,7 @@ CT_INLINE void store(Brain &to, float value) {
 /// Sixteen numbers, worked on at once.
 using Floats = float __attribute__((ext_vector_type(16)));
 using Words = uint32_t __attribute__((ext_vector_type(16)));
+using Halves = uint16_t __attribute__((ext_vector_type(16)));
 
 constexpr int64_t lanes = 16;
 constexpr Words places = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -48,7 +49,19 @@ CT_INLINE Floats block(const float *from) {
     return values;
 }
 
+CT_INLINE Floats block(const Brain *from) {
+    Halves bits;
+    std::memcpy(&bits, from, sizeof(bits));
+    return __builtin_bit_cast(Floats, __builtin_convertvector(bits, Words) << 16);
+}
+
 CT_INLINE void storeBlock(float *to, Floats values) { std::memcpy(to, &values, sizeof(values)); }
+CT_INLINE void storeBlock(Brain *to, Floats values) {
+    const Words bits = __builtin_bit_cast(Words, values), quiet = 0x7fc0U;
+    const Words rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+    const Halves narrow = __builtin_convertvector((bits & 0x7fffffffU) > Words(0x7f800000U) ? quiet : rounded, Halves);
+    std::memcpy(to, &narrow, sizeof(narrow));
+}
 
 /// e to the x within two units of the last place of a float32, of one number or of sixteen, in operations that become vector
 /// instructions.

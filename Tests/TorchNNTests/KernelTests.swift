@@ -225,7 +225,9 @@ struct KernelTests {
     @Test(.enabled(if: FileManager.default.fileExists(atPath: "/proc/self/task"), "no /proc/self/task"))
     func `a kernel runs on as many threads as LibTorch has`() async {
         await #expect(processExitsWith: .success) {
-            func threads() throws -> Int { try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").count }
+            func threads() throws -> Int {
+                try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").count
+            }
             let x = try Tensor([Float](repeating: 1, count: 1 << 20), shape: [1 << 10, 1 << 10])
             let before = try threads()
             try Runtime.setThreadCount(16)
