@@ -7,11 +7,13 @@ import UniMedTraining
 /// What a training step of a recipe's model costs with cached features, beside features computed at every step, and how
 /// long it waits for data.
 ///
-/// Both are whole training runs of the recipe on phantoms, in turns; the weights they start from are the same.
+/// Both are whole training runs of the recipe on phantoms, in turns; the weights they start from are the same. A figure is the
+/// mean of the steps between two lines of the run's log.
 struct FeatureBenchmark {
     let recipe: Recipe
     let rounds: Int
-    let stepsPerRound: Int
+    /// The lines of the log that count, of each run.
+    let linesPerRound: Int
     /// The number of synthetic studies.
     var studyCount = 200
 
@@ -21,12 +23,9 @@ struct FeatureBenchmark {
         var notes: [String]
     }
 
-    /// The first steps of a run meet products of sizes that the libraries have not prepared.
-    private static let warmup = 4
-
-    /// The steps of one run.
+    /// The steps of runs.
     fileprivate struct Steps {
-        /// The time of each step after the first ones.
+        /// The time of a step.
         var seconds: [Double] = []
         /// The part of it spent waiting for data.
         var waiting: [Double] = []
@@ -45,10 +44,10 @@ struct FeatureBenchmark {
         recipe.data.rates = .proportional
         if augmentation == nil { recipe.training.views = 1 }
         recipe.visionPretraining = nil
-        recipe.training.steps = Self.warmup + stepsPerRound
+        // The first steps of a run meet products of sizes that the libraries have not prepared.
+        recipe.training.steps = recipe.training.logEvery * (1 + linesPerRound)
         recipe.training.learningRate.warmupSteps = 0
         recipe.training.checkpointEvery = recipe.training.steps
-        recipe.training.logEvery = 1
         let data = try RecipeData(recipe: recipe, base: folder, roots: DataRoots())
             .prepare(under: folder.appendingPathComponent("data"), progress: progress).data
         let shared = folder.appendingPathComponent("features").path
@@ -116,9 +115,8 @@ struct FeatureBenchmark {
         let lines = try TrainingMetrics.read(from: folder)
         try FileManager.default.removeItem(at: folder)
         var steps = Steps()
-        for (line, previous) in zip(lines.dropFirst(), lines) {
-            let seconds = line.elapsedSeconds - previous.elapsedSeconds
-            guard line.step > Self.warmup else { continue }
+        for (line, previous) in zip(lines.dropFirst(), lines) where previous.step >= recipe.training.logEvery {
+            let seconds = (line.elapsedSeconds - previous.elapsedSeconds) / Double(line.step - previous.step)
             steps.seconds.append(seconds)
             steps.waiting.append(seconds * (line.dataWaitShare ?? 0))
         }

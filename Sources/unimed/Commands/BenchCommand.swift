@@ -195,7 +195,7 @@ struct BenchCommand: ParsableCommand {
         }
         if only.contains(.features) {
             let loaded = try loadRecipe(default: "Recipes/mini-real.yaml")
-            let features = try FeatureBenchmark(recipe: loaded, rounds: rounds, stepsPerRound: 4 * steps).run(progress)
+            let features = try FeatureBenchmark(recipe: loaded, rounds: rounds, linesPerRound: steps).run(progress)
             results += features.results
             notes += features.notes
         }
