@@ -50,8 +50,18 @@ struct CostModel {
         let keyWidth = Double(language.keyValueHeadCount * language.headSize)
         let inner = Double(language.intermediateSize)
         let layers = Double(language.layerCount)
-        let blockWeights = 2 * width * attentionWidth + 2 * width * keyWidth + 3 * width * inner
-        let linear = layers * 2 * tokens * blockWeights
+        /// The tokens that go through a layer of this name, over all blocks: beyond its attention the last block takes only
+        /// those whose logits are needed.
+        func visits(_ name: String) -> Double {
+            ["q_proj", "k_proj", "v_proj"].contains(name)
+                ? layers * tokens : (layers - 1) * tokens + Double(sample.answerTokens)
+        }
+        let layerShapes: [(name: String, from: Double, to: Double)] = [
+            ("q_proj", width, attentionWidth), ("k_proj", width, keyWidth), ("v_proj", width, keyWidth),
+            ("o_proj", attentionWidth, width), ("gate_proj", width, inner), ("up_proj", width, inner),
+            ("down_proj", inner, width),
+        ]
+        let linear = layerShapes.reduce(0) { $0 + 2 * visits($1.name) * $1.from * $1.to }
         // Causal: half of the scores are needed, and of those a sliding window leaves a band.
         func scores(_ layers: Double, within window: Double) -> Double {
             layers * 4 * attentionWidth * (tokens * window - window * window / 2)
@@ -60,38 +70,26 @@ struct CostModel {
         let window = min(language.slidingWindow.map { Double($0.size) } ?? tokens, tokens)
         let scores = scores(layers - slidingLayers, within: tokens) + scores(slidingLayers, within: window)
         let head = 2 * Double(sample.answerTokens) * width * Double(language.vocabularySize)
-        let shapes: [String: (from: Double, to: Double)] = [
-            "q_proj": (width, attentionWidth), "k_proj": (width, keyWidth), "v_proj": (width, keyWidth),
-            "o_proj": (attentionWidth, width), "gate_proj": (width, inner), "up_proj": (width, inner),
-            "down_proj": (inner, width),
-        ]
-        /// The inputs and outputs of all layers of a block that have adapters.
-        func sides(of targets: Set<String>?) -> (ins: Double, outs: Double) {
-            shapes.reduce(into: (ins: 0, outs: 0)) { sum, layer in
-                guard targets?.contains(layer.key) ?? true else { return }
-                sum.ins += layer.value.from
-                sum.outs += layer.value.to
-            }
-        }
         var adapters = 0.0
         var languageBackward: Double
         switch configuration.fineTuning {
         case .full: languageBackward = 2 * (linear + head) + 2 * scores
         case .frozen: languageBackward = linear + head + 2 * scores
         case .lowRank(let adapter):
-            let (ins, outs) = sides(of: adapter.targets)
-            adapters = layers * 2 * tokens * Double(adapter.rank) * (ins + outs)
+            for layer in layerShapes where adapter.targets?.contains(layer.name) ?? true {
+                adapters += 2 * visits(layer.name) * Double(adapter.rank) * (layer.from + layer.to)
+            }
             languageBackward = linear + head + 2 * scores + 2 * adapters
         case .lowRankExperts(let mixture):
-            let (ins, outs) = sides(of: mixture.targets)
             let count = Double(mixture.expertCount)
-            adapters = layers * 2 * tokens * count * Double(mixture.rank) * (ins + outs)
-            for (name, layer) in shapes where mixture.targets?.contains(name) ?? true {
+            for layer in layerShapes where mixture.targets?.contains(layer.name) ?? true {
+                let places = visits(layer.name)
+                adapters += 2 * places * count * Double(mixture.rank) * (layer.from + layer.to)
                 switch mixture.router.network {
-                case .linear: adapters += layers * 2 * tokens * layer.from * count
+                case .linear: adapters += 2 * places * layer.from * count
                 case .mlp(let hiddenSize):
                     let hidden = hiddenSize.map(Double.init) ?? 4 * layer.from
-                    adapters += layers * 2 * tokens * hidden * (layer.from + count)
+                    adapters += 2 * places * hidden * (layer.from + count)
                 case nil: break
                 }
             }
