@@ -111,15 +111,35 @@ public struct AnalysisBatches {
 
     /// The samples of a batch, ready for the model, with their answers.
     public func batch(_ indices: [Int]) throws(AnalysisError) -> PromptBatch {
+        try Self.batch(
+            of: indices.map { data.samples[$0] },
+            model: model,
+            data: data,
+            encoder: encoder,
+            features: features,
+            seed: seed
+        ).prompts
+    }
+
+    /// Samples, ready for the model, with their answers.
+    ///
+    /// - Returns: The prompts; of each with an image the number of pictures it looks at, more than one for a volume.
+    static func batch(
+        of samples: [Sample],
+        model: UniMed,
+        data: PreparedData,
+        encoder: PromptEncoder,
+        features: any ImageFeatureSource,
+        seed: UInt64
+    ) throws(AnalysisError) -> (prompts: PromptBatch, pictureCounts: [Int]) {
         try analysing {
             var prompts: [EncodedPrompt] = []
-            var pictures: [Int] = []
+            var pictures: [[Int]] = []
             let selection = model.configuration.volume?.selection ?? SliceSelection(count: 1)
-            for index in indices {
-                let sample = data.samples[index]
+            for sample in samples {
                 let seen = sample.task.usesImage ? data.images.pictures(of: sample, selection: selection) : nil
                 prompts.append(
-                    try Self.prompt(
+                    try prompt(
                         of: sample,
                         hasImage: seen != nil,
                         slices: seen?.slices ?? [],
@@ -127,16 +147,17 @@ public struct AnalysisBatches {
                         seed: seed
                     )
                 )
-                pictures += seen?.positions ?? []
+                if let seen { pictures.append(seen.positions) }
             }
-            return try PromptBatch(
+            let batch = try PromptBatch(
                 prompts,
-                features: pictures.isEmpty ? nil : features.features(at: pictures),
+                features: pictures.isEmpty ? nil : features.features(at: pictures.flatMap(\.self)),
                 imageTokenCount: model.configuration.imageTokenCount,
                 taskOrder: model.configuration.connector.tasks,
                 roundsSizes: model.prefersRoundedSizes,
                 device: model.device
             )
+            return (batch, pictures.map(\.count))
         }
     }
 

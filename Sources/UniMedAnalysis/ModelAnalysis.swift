@@ -11,8 +11,8 @@ public import UniMedTokenizers
 
 /// Looks inside a model: routing, ablation of experts, feature maps and what single answers rest on.
 ///
-/// The model is used by one thread at a time; its weights are not changed. Only gradients and losses take volumes; all
-/// that is seen picture by picture leaves them out.
+/// The model is used by one thread at a time; its weights are not changed. A volume counts as one image, with the mean of its
+/// slabs. Only attribution, which goes back to the pixels of a picture, leaves volumes out.
 public struct ModelAnalysis {
     private let model: UniMed
     private let tokenizer: any Tokenizer
@@ -68,54 +68,94 @@ public struct ModelAnalysis {
         )
     }
 
-    /// Up to a number of samples with a picture of each task, drawn by the seed; volumes, which are no picture, are
-    /// left out.
-    private func pictured(_ count: Int, split: Split) throws(AnalysisError) -> [(sample: Sample, picture: Int)] {
-        var drawn: [(sample: Sample, picture: Int)] = []
+    /// Up to a number of samples with an image of each task, drawn by the seed.
+    ///
+    /// - Parameter isMeant: Which samples are drawn from. Default: all.
+    private func drawn(
+        _ count: Int,
+        split: Split,
+        from isMeant: (Sample) -> Bool = { _ in true }
+    ) throws(AnalysisError) -> [Sample] {
+        var drawn: [Sample] = []
         for task in MedicalTask.allCases where task.usesImage {
-            let members = data.indices(split: split, tasks: [task]).compactMap { index in
+            let members = data.indices(split: split, tasks: [task]).filter { index in
                 let sample = data.samples[index]
-                return sample.image?.volume == nil
-                    ? data.images.position(of: sample).map { (sample: sample, picture: $0) } : nil
+                return isMeant(sample) && data.images.positions(of: sample) != nil
             }
             var generator = SeededGenerator.derived(from: seed, label: "pictures of \(task.rawValue)")
-            drawn += generator.permutation(of: members.count).prefix(count).map { members[$0] }
+            drawn += generator.permutation(of: members.count).prefix(count).map { data.samples[members[$0]] }
         }
-        guard !drawn.isEmpty else {
+        if let sample = drawn.first(where: { $0.image?.volume != nil }), model.configuration.volume == nil {
+            throw AnalysisError(
+                .data,
+                "\(sample.dataset) holds volumes, and the model has no settings for them",
+                field: "model.volume"
+            )
+        }
+        return drawn
+    }
+
+    /// As ``drawn(_:split:from:)``, at least one.
+    private func drawnImages(_ count: Int, split: Split) throws(AnalysisError) -> [Sample] {
+        let samples = try drawn(count, split: split)
+        guard !samples.isEmpty else {
             throw AnalysisError(
                 .data,
                 "expected samples with pictures in the split \(split.rawValue), got none",
                 field: "split"
             )
         }
-        return drawn
+        return samples
     }
 
-    private static let pictureBatch = 32
+    private static let imageBatch = 32
 
-    /// Calls `body` with batches of samples, their vision features, and what the connector makes of them.
+    /// What is seen of the images of some samples.
+    private struct Seen {
+        let samples: [Sample]
+        /// The mean vision features: `[images, Dv]`.
+        let features: Tensor
+        /// `[images, tokens, Dt]`.
+        let aligned: Tensor
+        /// `[images, tokens, experts]`; `nil` without experts.
+        let routing: Tensor?
+    }
+
+    /// Calls `body` with batches of samples with images.
     private func forEachBatch(
-        of samples: [(sample: Sample, picture: Int)],
+        of samples: [Sample],
         _ stage: String,
         control: AnalysisControl,
-        _ body: (_ samples: [Sample], _ features: Tensor, _ aligned: Tensor, _ routing: Tensor?) throws -> Void
+        _ body: (Seen) throws -> Void
     ) throws(AnalysisError) {
-        let order = model.configuration.connector.tasks
-        for start in stride(from: 0, to: samples.count, by: Self.pictureBatch) {
-            let part = Array(samples[start..<min(samples.count, start + Self.pictureBatch)])
-            try analysing {
-                try withoutGradients {
-                    let seen = try features.features(at: part.map(\.picture)).to(model.device)
-                    let result = try model.alignedTokens(
-                        of: seen,
-                        tasks: part.map { order.firstIndex(of: $0.sample.task) ?? 0 },
-                        modalities: part.map(\.sample.modality)
-                    )
-                    try body(part.map(\.sample), seen, result.aligned, result.routingWeights)
-                }
-            }
+        for start in stride(from: 0, to: samples.count, by: Self.imageBatch) {
+            let part = Array(samples[start..<min(samples.count, start + Self.imageBatch)])
+            try analysing { try withoutGradients { try body(seen(part)) } }
             try control.step(stage, start + part.count, of: samples.count, unit: "pictures")
         }
+    }
+
+    private func seen(_ samples: [Sample]) throws -> Seen {
+        let (batch, counts) = try AnalysisBatches.batch(
+            of: samples,
+            model: model,
+            data: data,
+            encoder: encoder,
+            features: features,
+            seed: seed
+        )
+        guard let features = batch.features else { preconditionFailure("all of these samples have an image") }
+        let (aligned, routing) = try model.alignedTokens(of: batch)
+        let pictures = counts.reduce(0, +)
+        let means = try features.narrow(0, start: 0, length: pictures).to(.float32).mean(1)
+        return Seen(
+            samples: samples,
+            features: pictures == samples.count
+                ? means
+                : try Tensor.cat(means.split(counts, dimension: 0).map { try $0.mean(0, keepingDimensions: true) }),
+            aligned: aligned,
+            routing: routing
+        )
     }
 
     // MARK: Routing
@@ -132,13 +172,9 @@ public struct ModelAnalysis {
         guard experts > 0 else { return nil }
         let layout = PatchLayout(model.configuration)
         var sums: [[String: RoutingAccumulator]] = [[:], [:], [:]]
-        try forEachBatch(of: pictured(picturesPerTask, split: split), "routing", control: control) {
-            samples,
-            _,
-            _,
-            routing in
-            guard let routing else { return }
-            for (row, sample) in samples.enumerated() {
+        try forEachBatch(of: drawnImages(picturesPerTask, split: split), "routing", control: control) { seen in
+            guard let routing = seen.routing else { return }
+            for (row, sample) in seen.samples.enumerated() {
                 let weights = try routing.narrow(0, start: row, length: 1)
                 for (kind, name) in [sample.task.rawValue, sample.dataset, sample.modality ?? ""].enumerated()
                 where !name.isEmpty {
@@ -366,18 +402,17 @@ public struct ModelAnalysis {
         map: TSNE = TSNE(),
         control: AnalysisControl = AnalysisControl()
     ) throws(AnalysisError) -> [FeatureMap] {
-        let pictures = try pictured(picturesPerTask, split: split)
-        guard pictures.count >= 8 else {
-            throw AnalysisError(.data, "expected at least 8 pictures, got \(pictures.count)", field: "feature maps")
+        let samples = try drawnImages(picturesPerTask, split: split)
+        guard samples.count >= 8 else {
+            throw AnalysisError(.data, "expected at least 8 pictures, got \(samples.count)", field: "feature maps")
         }
         var (before, after): ([Tensor], [Tensor]) = ([], [])
-        try forEachBatch(of: pictures, "features", control: control) { _, features, aligned, _ in
-            before.append(try features.to(.float32).mean(1).to(.cpu))
-            after.append(try aligned.to(.float32).mean(1).to(.cpu))
+        try forEachBatch(of: samples, "features", control: control) { seen in
+            before.append(try seen.features.to(.cpu))
+            after.append(try seen.aligned.to(.float32).mean(1).to(.cpu))
         }
-        let samples = pictures.map(\.sample)
         var settings = map
-        settings.perplexity = min(map.perplexity, max(2, Double(pictures.count - 1) / 4))
+        settings.perplexity = min(map.perplexity, max(2, Double(samples.count - 1) / 4))
         return try [("before connector", before), ("after connector", after)].map {
             place,
             parts throws(AnalysisError) in
@@ -393,7 +428,7 @@ public struct ModelAnalysis {
                 guard numbers.count > 1 else { continue }
                 silhouettes[kind] = try Silhouette.score(points, labels: names.map { numbers[$0] ?? 0 })
             }
-            let neighbours = min(5, (pictures.count - 1) / 2 - 1)
+            let neighbours = min(5, (samples.count - 1) / 2 - 1)
             return FeatureMap(
                 place: place,
                 width: points.size(1),
@@ -446,7 +481,7 @@ public struct ModelAnalysis {
         public let picture: Int
     }
 
-    /// Explains the answers to the first samples with pictures of each task, drawn by the seed.
+    /// Explains the answers to the first samples with pictures of each task, drawn by the seed; volumes are left out.
     ///
     /// The model answers as in evaluation; then the gradient of that answer's probability goes back to the pixels.
     ///
@@ -458,12 +493,13 @@ public struct ModelAnalysis {
         options: EvaluationOptions,
         control: AnalysisControl = AnalysisControl()
     ) throws(AnalysisError) -> [Attribution] {
-        let samples = try pictured(count, split: options.split)
+        let samples = try drawn(count, split: options.split) { $0.image?.volume == nil }
         let evaluator = try analysing {
             try Evaluator(model: model, tokenizer: tokenizer, options: options, input: input)
         }
         var results: [Attribution] = []
-        for (sample, picture) in samples {
+        for sample in samples {
+            guard let picture = data.images.position(of: sample) else { continue }
             results.append(try analysing { try attribution(sample, picture, evaluator) })
             try control.step("attribution", results.count, of: samples.count, unit: "answers")
         }

@@ -147,6 +147,36 @@ public final class UniMed: Module {
         )
     }
 
+    /// The aligned visual tokens of a batch's images, and of volumes the mean of their slabs'.
+    ///
+    /// - Parameter batch: One with images.
+    /// - Returns: The aligned tokens `[images, N/α, Dt]` and the routing weights `[images, N/α, experts]`.
+    public func alignedTokens(of batch: PromptBatch) throws(TorchError) -> (aligned: Tensor, routingWeights: Tensor?) {
+        guard let features = batch.features else {
+            throw TorchError(operation: "alignedTokens", message: "the batch has no image")
+        }
+        let (aligned, weights) = try aligned(features, of: batch)
+        return (
+            try batch.eachImage(aligned),
+            try weights.map { weights throws(TorchError) in try batch.eachImage(weights) }
+        )
+    }
+
+    /// What the connector makes of a batch's images and slabs, filler included.
+    private func aligned(
+        _ features: Tensor,
+        of batch: PromptBatch
+    ) throws(TorchError) -> (aligned: Tensor, routingWeights: Tensor?) {
+        var tokens = try configuration.resampler(features.to(computeDType))
+        if let stacks = batch.stacks {
+            guard let slicePooling else {
+                throw TorchError(operation: "embeddings", message: "the model has no settings for volumes")
+            }
+            tokens = try slicePooling(tokens, stacks)
+        }
+        return try connector(tokens, tasks: batch.imageTasks, modalities: batch.imageModalities)
+    }
+
     /// The embeddings of all tokens of a batch, text and image: `[tokens, Dt]`.
     public func embeddings(
         of batch: PromptBatch,
@@ -155,24 +185,11 @@ public final class UniMed: Module {
         let text = try language.embedding(batch.textTokens).to(computeDType)
         guard let features = batch.features else { return (try batch.order?(text) ?? text, nil) }
         guard let order = batch.order else { preconditionFailure("a batch with images has an order") }
-        var tokens = try configuration.resampler(features.to(computeDType))
-        if let stacks = batch.stacks {
-            guard let slicePooling else {
-                throw TorchError(operation: "embeddings", message: "the model has no settings for volumes")
-            }
-            tokens = try slicePooling(tokens, stacks)
-        }
-        let (aligned, weights) = try connector(tokens, tasks: batch.imageTasks, modalities: batch.imageModalities)
+        let (aligned, weights) = try aligned(features, of: batch)
         let image = try aligned.reshape(-1, configuration.language.hiddenSize).dropout(
             training ? dropout.visualTokens : 0
         )
-        // The weights of filler are nobody's.
-        let ownWeights = try weights.map { weights throws(TorchError) in
-            guard let stacks = batch.stacks else { return try weights.narrow(0, start: 0, length: batch.imageCount) }
-            // Those of a volume are the mean of its slabs'.
-            let images = try weights.narrow(0, start: 0, length: stacks.count).split(stacks.slabCounts, dimension: 0)
-            return try Tensor.cat(images.map { image throws(TorchError) in try image.mean(0, keepingDimensions: true) })
-        }
+        let ownWeights = try weights.map { weights throws(TorchError) in try batch.eachImage(weights) }
         return (try order(Tensor.cat([text, image])), ownWeights)
     }
 

@@ -66,6 +66,42 @@ enum MadeData {
         return try PreparedData.open(at: folder)
     }
 
+    /// Pictures, and in another data set volumes all of whose slices are one of these pictures; all for validation.
+    static func makeVolumes(in folder: URL, count: Int = 12) throws -> PreparedData {
+        var generator = SeededGenerator(seed: 6)
+        var writer = ImageShardWriter(folder: folder, size: size)
+        var samples: [Sample] = []
+        for number in 0..<count {
+            let level = generator.integer(below: 190)
+            let pixels = (0..<size * size * 3).map { _ in UInt8(level + generator.integer(below: 60)) }
+            for (dataset, volume) in [("pictures", nil), ("volumes", VolumeReference(slices: 3 + number % 3))] {
+                let image = ImageReference(path: "\(number)", width: size, height: size, volume: volume)
+                for picture in image.pictures { try writer.append(pixels, dataset: dataset, path: picture.path) }
+                samples.append(
+                    Sample(
+                        id: "\(dataset) \(number)",
+                        dataset: dataset,
+                        split: .validation,
+                        task: .visualQuestionAnswering,
+                        image: image,
+                        question: "Is it bright?",
+                        answer: level < 95 ? "no" : "yes"
+                    )
+                )
+            }
+        }
+        try writer.finish()
+        try PreparedData.write(
+            samples: samples,
+            annotations: [],
+            sources: [],
+            key: "made volumes \(count)",
+            imageSize: size,
+            to: folder
+        )
+        return try PreparedData.open(at: folder)
+    }
+
     /// The analysis of a model on made data.
     static func analysis(_ model: UniMed, _ data: PreparedData) -> ModelAnalysis {
         ModelAnalysis(
@@ -73,7 +109,8 @@ enum MadeData {
             tokenizer: ByteTokenizer(),
             encoder: PromptEncoder(
                 tokenizer: ByteTokenizer(),
-                imageTokenCount: model.configuration.imageTokenCount
+                imageTokenCount: model.configuration.imageTokenCount,
+                volume: model.configuration.volume
             ),
             data: data,
             input: .sameSize(as: model),

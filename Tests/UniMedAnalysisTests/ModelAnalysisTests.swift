@@ -194,6 +194,38 @@ struct ModelAnalysisTests {
         #expect((0...1).contains(routing.specialisation))
     }
 
+    @Test(arguments: [4, 8])
+    func `a volume of one picture's slices counts as that picture`(tokens: Int) throws {
+        let folder = try TemporaryFolder()
+        let data = try MadeData.makeVolumes(in: folder.url)
+        var configuration = TinyModel.configuration()
+        // One slab, and two of different lengths; nothing tells where a slice lies.
+        configuration.volume = VolumeConfiguration(slices: 5, tokens: tokens, position: .none)
+        let analysis = MadeData.analysis(try TinyModel.make(configuration), data)
+        let routing = try #require(try analysis.routing(picturesPerTask: 24))
+        #expect(routing.datasets.map(\.name) == ["pictures", "volumes"])
+        let (picture, volume) = (routing.datasets[0], routing.datasets[1])
+        #expect(picture.images == 12 && volume.images == 12 && picture.load == volume.load)
+        for (own, other) in zip(picture.grid.joined().joined(), volume.grid.joined().joined()) {
+            #expect(abs(own - other) < 1e-5)
+        }
+        let maps = try analysis.featureMaps(picturesPerTask: 24, map: TSNE(steps: 30, exaggeratedSteps: 10))
+        for map in maps {
+            #expect(map.datasets.count == 24 && map.datasets.count { $0 == "volumes" } == 12)
+            // Each point of a data set lies on one of the other.
+            #expect(try #require(map.silhouettes["dataset"]) < 0.01)
+        }
+        var options = EvaluationOptions(split: .validation)
+        options.generation.maximumNewTokens = 2
+        // Answers are traced back to the pixels of pictures alone.
+        let attributions = try analysis.attributions(count: 24, options: options)
+        #expect(attributions.map(\.dataset) == [String](repeating: "pictures", count: 12))
+        let blind = MadeData.analysis(model, data)
+        #expect { try blind.routing(picturesPerTask: 24) } throws: { error in
+            (error as? AnalysisError)?.field == "model.volume"
+        }
+    }
+
     @Test func `specialisation is zero for alike tasks and one for an expert each`() {
         #expect(RoutingAnalysis.divergence([[0.2, 0.8], [0.2, 0.8]]) < 1e-12)
         #expect(abs(RoutingAnalysis.divergence([[1, 0], [0, 1]]) - 1) < 1e-12)

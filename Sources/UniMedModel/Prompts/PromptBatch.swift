@@ -155,6 +155,16 @@ public struct PromptBatch {
         self.order = isText ? nil : try RowPlacement(order, sourceCount: imageRow, device: device)
     }
 
+    /// One entry for each image: without the filler's, which are nobody's, and of a volume the mean of its slabs'.
+    ///
+    /// - Parameter rows: `[images and slabs, rounded up, ...]`.
+    /// - Returns: `[images, ...]`.
+    func eachImage(_ rows: Tensor) throws(TorchError) -> Tensor {
+        guard let stacks else { return try rows.narrow(0, start: 0, length: imageCount) }
+        let images = try rows.narrow(0, start: 0, length: stacks.count).split(stacks.slabCounts, dimension: 0)
+        return try Tensor.cat(images.map { image throws(TorchError) in try image.mean(0, keepingDimensions: true) })
+    }
+
     private static let tokenMultiple = 128
     private static let placeMultiple = 32
     private static let imageMultiple = 4

@@ -235,6 +235,9 @@ struct AnalysisJob {
                 options: options(),
                 control: control
             )
+            if file.attributions.isEmpty, request.answers > 0 {
+                file.notes.append("There is no picture but volumes: no answer is traced back to pixels.")
+            }
         }
         progress.finish()
         file.seconds = (ContinuousClock.now - start) / .seconds(1)
