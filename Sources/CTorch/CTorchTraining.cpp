@@ -578,9 +578,9 @@ int32_t ct_narrow_adamw(const CTTensorRef *parameters, const CTTensorRef *gradie
 int32_t ct_total_norm(const CTTensorRef *tensors, int32_t count, CTTensorOut out) {
     return guarded([&] {
         const at::NoGradGuard guard;
-        const auto all = list(tensors, count);
-        const bool isPlain = std::all_of(all.begin(), all.end(), [](const at::Tensor &x) { return x.is_cpu() && x.scalar_type() == at::kFloat && x.is_contiguous(); });
-        if (isPlain) {
+        auto all = list(tensors, count);
+        if (std::all_of(all.begin(), all.end(), [](const at::Tensor &x) { return x.is_cpu(); })) {
+            for (auto &x : all) x = x.to(at::kFloat).contiguous();
             give(out, at::scalar_tensor(std::sqrt(squareSum(all)), at::kFloat));
             return;
         }

@@ -19,8 +19,10 @@ public final class SequenceLayout {
     public let positions: Tensor
     /// Where the last token of each sequence is in the row of all tokens.
     public let lastTokens: [Int]
-    /// Tokens to their places in `[sequences, longest]`; `nil` where they stand there already.
-    private let padding: RowPlacement?
+    /// Whether tokens must be moved to their places in `[sequences, longest]`.
+    let isPadded: Bool
+    /// Tokens to these places, made when it is first needed: the CPU's kernel moves nothing.
+    private var padding: RowPlacement?
     /// By window.
     private var causalBiases: [Int: Tensor] = [:]
 
@@ -54,34 +56,36 @@ public final class SequenceLayout {
         positions.append(contentsOf: repeatElement(0, count: count - real))
         lastTokens = ends
         self.positions = try Tensor(positions).to(device)
-        if count == lengths.count * longest && lengths.allSatisfy({ $0 == longest }) {
-            padding = nil
-        } else {
-            var rows = [Int](repeating: -1, count: lengths.count * longest)
-            var token = 0
-            for (row, length) in lengths.enumerated() {
-                for column in 0..<length {
-                    rows[row * longest + column] = token
-                    token += 1
-                }
-            }
-            padding = try RowPlacement(rows, sourceCount: count, device: device)
-        }
+        isPadded = count != lengths.count * longest || lengths.contains { $0 != longest }
     }
 
-    /// Whether tokens must be moved for attention.
-    var isPadded: Bool { padding != nil }
+    /// Tokens to their places; `nil` where they stand there already.
+    private func placement() throws(TorchError) -> RowPlacement? {
+        guard isPadded else { return nil }
+        if let padding { return padding }
+        var rows = [Int](repeating: -1, count: lengths.count * longest)
+        var token = 0
+        for (row, length) in lengths.enumerated() {
+            for column in 0..<length {
+                rows[row * longest + column] = token
+                token += 1
+            }
+        }
+        let made = try RowPlacement(rows, sourceCount: tokenCount, device: positions.device)
+        padding = made
+        return made
+    }
 
     /// Lays tokens `[tokens, …]` out as `[sequences, longest, …]`, with zeros where there is none.
     public func pad(_ x: Tensor) throws(TorchError) -> Tensor {
         let shape = [lengths.count, longest] + x.shape.dropFirst()
-        return try (padding?(x) ?? x).reshape(shape)
+        return try (placement()?(x) ?? x).reshape(shape)
     }
 
     /// Takes tokens back from `[sequences, longest, …]` to `[tokens, …]`, with zeros for filler.
     public func unpad(_ x: Tensor) throws(TorchError) -> Tensor {
         let flat = try x.reshape([lengths.count * longest] + x.shape.dropFirst(2))
-        return try padding?.inverted(flat) ?? flat
+        return try placement()?.inverted(flat) ?? flat
     }
 
     /// What a causal model adds to its scores, 0 or minus infinity: `[longest, longest]`.
